@@ -1,0 +1,1 @@
+"""Proposes: the policy, its pretraining, REINFORCE and rival strategies over any TokenSpace."""

@@ -1,0 +1,60 @@
+"""The language: tokens, grammar, typed graphs, identity and source; torch is loaded only by the compiler."""
+
+from typing import TYPE_CHECKING, Any
+
+from blueprints.canonical import canonical_form, is_isomorphic, structural_hash
+from blueprints.cost import flops, num_parameters
+from blueprints.emitter import emit
+from blueprints.errors import BlueprintError, TamiyoError
+from blueprints.generation import mutate, random_program
+from blueprints.grammar import Cursor, Grammar, grammar_of, legal_tokens
+from blueprints.graph import Graph, Node
+from blueprints.human import HUMAN_BLUEPRINTS, HumanBlueprint, human
+from blueprints.language import LANGUAGE, Language
+from blueprints.parser import IDENTITY, Blueprint, parse
+from blueprints.printer import to_tokens
+from blueprints.verifier import VerificationError, verify
+
+if TYPE_CHECKING:
+    from blueprints.compiler import BlueprintModule, compile_blueprint
+
+__all__ = [
+    "HUMAN_BLUEPRINTS",
+    "IDENTITY",
+    "LANGUAGE",
+    "Blueprint",
+    "BlueprintError",
+    "BlueprintModule",
+    "Cursor",
+    "Grammar",
+    "Graph",
+    "HumanBlueprint",
+    "Language",
+    "Node",
+    "TamiyoError",
+    "VerificationError",
+    "canonical_form",
+    "compile_blueprint",
+    "emit",
+    "flops",
+    "grammar_of",
+    "human",
+    "is_isomorphic",
+    "legal_tokens",
+    "mutate",
+    "num_parameters",
+    "parse",
+    "random_program",
+    "structural_hash",
+    "to_tokens",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the compiler, and torch with it, on first use."""
+    if name in ("BlueprintModule", "compile_blueprint"):
+        from blueprints import compiler
+
+        return getattr(compiler, name)
+    raise AttributeError(f"module 'blueprints' has no attribute {name!r}")

@@ -1,0 +1,117 @@
+"""What a row of the op table holds; leaves the rows themselves to the other files of this folder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from blueprints.graph import AttributeValue
+from blueprints.types import ValueType, merge_types
+
+#: Attributes with widths resolved to channels, as the callables of a row receive them.
+Attributes = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """One attribute of an op: its name and the tokens that give its value.
+
+    Attributes:
+        name: `width` sets the output width; any other name is the op's own.
+        tokens: token to value; a width is a rational of D.
+    """
+
+    name: str
+    tokens: Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One trainable tensor of an op: its name in the torch module, shape and initial distribution.
+
+    Attributes:
+        name: attribute path inside the op's module, such as `weight`.
+        shape: as torch.nn stores it.
+        init: `uniform` draws from (-bound, bound) as torch.nn does; `zeros`; `ones`.
+        bound: half-width of the uniform distribution.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    init: Literal["uniform", "zeros", "ones"] = "uniform"
+    bound: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Number of scalars."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTemplate:
+    """How an op is written in emitted PyTorch source.
+
+    Both strings are `str.format` templates. `init` is the right-hand side of `self.NAME = ...` and sees
+    `w_in`, `w_out` (expressions in the host's `width`) and the op's own attributes; it is empty for an op
+    without a submodule. `forward` is an expression that sees `x` (and `y` for a merge) and `name`.
+    """
+
+    forward: str
+    init: str = ""
+
+
+def _no_parameters(w_in: int, w_out: int, attributes: Attributes) -> tuple[Parameter, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One row of the op table: everything torch-free that the house knows about an op.
+
+    Attributes:
+        name: its token, and `Node.op`.
+        family: `mixing`, `recurrent`, `pool`, `norm`, `activation` or `merge`; used for colours and docs.
+        summary: one sentence.
+        formula: what it computes, in plain mathematics.
+        paper: where it comes from.
+        source: how it is emitted.
+        attributes: in the order in which their tokens follow the op's token.
+        arity: number of inputs; two for merges.
+        commutative: whether the order of the inputs is without meaning.
+        needs_sequence: whether it is refused on a single step, where it would do nothing or little.
+        pools: whether it turns a sequence into a single step.
+        causal: whether its output at step t ignores inputs after t.
+        no_op_after: ops directly after which this one would change nothing.
+        parameters: (w_in, w_out, attributes) to its trainable tensors, in module order.
+        flops: (w_in, w_out, attributes) to forward FLOPs for one time step of one example.
+    """
+
+    name: str
+    family: str
+    summary: str
+    formula: str
+    paper: str
+    source: SourceTemplate
+    flops: Callable[[int, int, Attributes], int]
+    attributes: tuple[Attribute, ...] = ()
+    arity: int = 1
+    commutative: bool = False
+    needs_sequence: bool = False
+    pools: bool = False
+    causal: bool = True
+    no_op_after: frozenset[str] = frozenset()
+    parameters: Callable[[int, int, Attributes], tuple[Parameter, ...]] = _no_parameters
+
+    def infer(self, inputs: tuple[ValueType, ...], attributes: Mapping[str, AttributeValue]) -> ValueType:
+        """Return the type of the output for inputs of the given types."""
+        if self.arity == 2:
+            return merge_types(*inputs)
+        (x,) = inputs
+        return ValueType(
+            time="single" if self.pools else x.time,
+            width=Fraction(attributes.get("width", x.width)),
+            causal=x.causal and self.causal,
+        )

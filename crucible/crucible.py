@@ -1,0 +1,225 @@
+"""The Crucible: blueprints, tasks and seeds in, evaluations out; leaves training to the engines."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+import torch
+
+from blueprints.cost import flops, num_parameters
+from blueprints.language import LANGUAGE, Language
+from blueprints.modules import MODULES, ModuleBuilder
+from blueprints.parser import Blueprint
+from crucible.engines.base import Engine, Job, Progress
+from crucible.engines.batched import BatchedEngine
+from crucible.engines.chunks import job_bytes
+from crucible.engines.kernels import KERNELS, Kernel, ModuleKernel
+from crucible.engines.reference import ReferenceEngine
+from crucible.errors import CrucibleError
+from crucible.evaluation import Evaluation, TaskResult
+from crucible.latency import LatencyTable
+from crucible.program import Program, build_program
+from curricula.task import Task
+
+
+class Run(NamedTuple):
+    """One training run asked for: a blueprint on a task from a seed."""
+
+    blueprint: Blueprint
+    task: Task
+    seed: int
+
+
+class Crucible:
+    """Trains and judges blueprints. A result depends on blueprint, task, seed and engine alone.
+
+    Attributes:
+        width: D of the host, a multiple of 16.
+        latency_table: predicts latencies where present.
+
+    `language`, `modules` and `kernels` make room for a caller's own ops: rows of the op table, module
+    builders, and batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's
+    module member by member.
+    """
+
+    def __init__(
+        self,
+        width: int = 16,
+        engine: Literal["batched", "reference"] = "batched",
+        device: str = "cpu",
+        num_workers: int | None = None,
+        *,
+        max_parameters: int = 1 << 20,
+        max_flops: int = 1 << 28,
+        max_memory_bytes: int = 1 << 30,
+        latency_table: LatencyTable | None = None,
+        language: Language = LANGUAGE,
+        modules: Mapping[str, ModuleBuilder] = MODULES,
+        kernels: Mapping[str, Kernel] | None = None,
+    ) -> None:
+        if width < 16 or width % 16:
+            raise CrucibleError(f"width = {width}; expected a positive multiple of 16")
+        if num_workers is not None and num_workers < 1:
+            raise CrucibleError(f"num_workers = {num_workers}; expected at least 1, or None for all cores")
+        for name, value in (
+            ("max_parameters", max_parameters),
+            ("max_flops", max_flops),
+            ("max_memory_bytes", max_memory_bytes),
+        ):
+            if value < 1:
+                raise CrucibleError(f"{name} = {value}; expected at least 1")
+        self.width = width
+        self.latency_table = latency_table
+        self._language = language
+        self._max_parameters = max_parameters
+        self._max_flops = max_flops
+        self._max_memory_bytes = max_memory_bytes
+        self._engine = _build_engine(
+            engine, find_device(device), num_workers or num_cores(), modules, kernels
+        )
+
+    @property
+    def engine_id(self) -> str:
+        """Identifies the engine in every cache key."""
+        return self._engine.engine_id
+
+    def evaluate(
+        self,
+        blueprints: Sequence[Blueprint],
+        tasks: Sequence[Task],
+        seeds: Sequence[int],
+        *,
+        fingerprints: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Evaluation]:
+        """Return one evaluation a blueprint, with a result for every task and seed, tasks outermost."""
+        if not tasks or not seeds:
+            raise CrucibleError(f"{len(tasks)} tasks and {len(seeds)} seeds; expected at least one of each")
+        runs = [Run(b, task, seed) for b in blueprints for task in tasks for seed in seeds]
+        results = self.run_jobs(runs, fingerprints=fingerprints, progress=progress)
+        size = len(tasks) * len(seeds)
+        return [
+            self.describe(blueprint, tasks, results[i * size : (i + 1) * size])
+            for i, blueprint in enumerate(blueprints)
+        ]
+
+    def describe(
+        self, blueprint: Blueprint, tasks: Sequence[Task], results: Sequence[TaskResult]
+    ) -> Evaluation:
+        """Return the evaluation that holds `results` and what the blueprint costs on `tasks`."""
+        return Evaluation(
+            blueprint_id=blueprint.id,
+            engine_id=self.engine_id,
+            results=tuple(results),
+            num_parameters=num_parameters(blueprint.graph, self.width, self._language),
+            flops=max(flops(blueprint.graph, self.width, _longest(task), self._language) for task in tasks),
+            latency_us=None if self.latency_table is None else self.latency_table.predict(blueprint.graph),
+        )
+
+    def run_jobs(
+        self,
+        runs: Sequence[tuple[Blueprint, Task, int]],
+        *,
+        fingerprints: bool = False,
+        progress: Progress | None = None,
+    ) -> list[TaskResult]:
+        """Return one result a (blueprint, task, seed), in their order."""
+        results: list[TaskResult | None] = [None] * len(runs)
+        programs: dict[tuple[str, Task], tuple[Program, str]] = {}
+        waiting: dict[Task, list[tuple[int, Job]]] = defaultdict(list)
+        for i, (blueprint, task, seed) in enumerate(runs):
+            _check(blueprint, task, seed)
+            key = (blueprint.id, task)
+            if key not in programs:
+                program = build_program(blueprint.graph, task, self.width, self._language)
+                programs[key] = program, self._excess(blueprint, program, task)
+            program, reason = programs[key]
+            if reason:
+                results[i] = TaskResult(task=task.name, seed=seed, status="rejected", reason=reason)
+            else:
+                waiting[task].append((i, Job(program=program, seed=seed)))
+        if progress is not None and (rejected := len(runs) - sum(len(w) for w in waiting.values())):
+            progress(rejected)
+        for task, entries in waiting.items():
+            jobs = [job for _, job in entries]
+            trained = self._engine.train(jobs, task, fingerprints=fingerprints, progress=progress)
+            for (i, _), result in zip(entries, trained, strict=True):
+                results[i] = result
+        assert all(result is not None for result in results), "every run must have a result"
+        return results  # pyright: ignore[reportReturnType]
+
+    def _excess(self, blueprint: Blueprint, program: Program, task: Task) -> str:
+        """Return which cap a program exceeds, or nothing."""
+        time = _longest(task)
+        parameters = num_parameters(blueprint.graph, self.width, self._language)
+        if parameters > self._max_parameters:
+            return f"{parameters} parameters exceed max_parameters = {self._max_parameters}"
+        operations = flops(blueprint.graph, self.width, time, self._language)
+        if operations > self._max_flops:
+            return f"{operations} FLOPs an example exceed max_flops = {self._max_flops}"
+        memory = job_bytes(program, task, time)
+        if memory > self._max_memory_bytes:
+            return f"about {memory} bytes exceed max_memory_bytes = {self._max_memory_bytes}"
+        return ""
+
+    def close(self) -> None:
+        """End worker processes; they start again when the Crucible is used again."""
+        self._engine.close()
+
+    def __enter__(self) -> "Crucible":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def num_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device `cpu`, `cuda` or `cuda:i`; a CrucibleError says why it cannot be used."""
+    found = re.fullmatch(r"cpu|cuda(?::(0|[1-9][0-9]{0,3}))?", name)
+    if found is None:
+        raise CrucibleError(f"device {name!r} is none that the Crucible uses; expected cpu, cuda or cuda:0")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise CrucibleError(f"device '{name}' was asked for, but torch finds no CUDA device here; use 'cpu'")
+    if found[1] is not None and int(found[1]) >= (num := torch.cuda.device_count()):
+        raise CrucibleError(f"device '{name}' is not there; expected cuda:i with i from 0 to {num - 1}")
+    return torch.device(name)
+
+
+def _build_engine(
+    name: str,
+    device: torch.device,
+    num_workers: int,
+    modules: Mapping[str, ModuleBuilder],
+    kernels: Mapping[str, Kernel] | None,
+) -> Engine:
+    if name == "batched":
+        slow = {op: ModuleKernel(builder) for op, builder in modules.items() if op not in KERNELS}
+        return BatchedEngine(device, num_workers, {**slow, **(kernels or {})})
+    if name == "reference":
+        return ReferenceEngine(device, modules)
+    raise CrucibleError(f"engine '{name}' is unknown; expected 'batched' or 'reference'")
+
+
+def _check(blueprint: Blueprint, task: Task, seed: int) -> None:
+    if not isinstance(blueprint, Blueprint):
+        raise CrucibleError(f"{blueprint!r} is no blueprint; expected what blueprints.parse(tokens) returns")
+    if not isinstance(task, Task):
+        raise CrucibleError(f"{task!r} is no task; expected an instance of curricula.task.Task")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise CrucibleError(f"seed {seed!r}; expected an integer from 0 to 2**31 - 1")
+
+
+def _longest(task: Task) -> int:
+    """Return the number of steps of the task's longest split."""
+    splits = task.splits(0)
+    return max(split.inputs.shape[1] for split in (splits.train, splits.validation, splits.test))

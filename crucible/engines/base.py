@@ -1,0 +1,76 @@
+"""The contract of a training engine: jobs in, task results out; leaves how to train to the engines."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from crucible.evaluation import TaskResult
+from crucible.program import Program
+from curricula.task import Task
+
+#: Called with the number of jobs finished since the last call.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training run: a program from one seed."""
+
+    program: Program
+    seed: int
+
+
+class Engine(ABC):
+    """Trains jobs of one task. Attributes: `name`, `version`, `device`."""
+
+    name: str
+    #: Raised whenever a change of the engine may change a result.
+    version: int
+    device: torch.device
+
+    @property
+    def engine_id(self) -> str:
+        """Everything about the engine that decides a result's bits; part of every cache key."""
+        cuda = self.device.type == "cuda"
+        unit = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
+        return f"{self.name}-{self.version}/torch-{torch.__version__}/{self.device.type}/{unit}"
+
+    @abstractmethod
+    def train(
+        self,
+        jobs: Sequence[Job],
+        task: Task,
+        *,
+        fingerprints: bool = False,
+        progress: Progress | None = None,
+    ) -> list[TaskResult]:
+        """Train and examine every job; results in the order of the jobs."""
+
+    @abstractmethod
+    def loss_and_gradients(
+        self,
+        programs: Sequence[Program],
+        parameters: Sequence[torch.Tensor],
+        inputs_BTF: torch.Tensor,
+        targets_B: torch.Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> list[tuple[float, torch.Tensor]]:
+        """Return, for each program at its flat parameters, the loss and the flat gradient on one batch."""
+
+    def close(self) -> None:
+        """Release processes and memory; the engine starts them again when it is used again."""
+        return
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Let torch use one thread for a while: more only slow small ops down, and change their bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,37 @@
+"""The batched kernels, one row an op; an explicit table, no registration by side effect."""
+
+from collections.abc import Mapping
+
+from crucible.engines.kernels.kernel import AutogradKernel, Block, Kernel, Launch
+from crucible.engines.kernels.mixing import Convolution, DepthwiseConvolution, Linear
+from crucible.engines.kernels.module import ModuleKernel
+from crucible.engines.kernels.pointwise import (
+    ACTIVATIONS,
+    Add,
+    LayerNorm,
+    Multiply,
+    PoolLast,
+    PoolMax,
+    PoolMean,
+)
+from crucible.engines.kernels.recurrent import Gru
+from crucible.program import HOST_INPUT, HOST_MEAN, HOST_READOUT
+
+KERNELS: Mapping[str, Kernel] = {
+    HOST_INPUT: Linear(),
+    HOST_MEAN: PoolMean(),
+    HOST_READOUT: Linear(),
+    "LINEAR": Linear(),
+    "CONV1D": Convolution(),
+    "DWCONV1D": DepthwiseConvolution(),
+    "GRU": Gru(),
+    "POOL_MEAN": PoolMean(),
+    "POOL_MAX": PoolMax(),
+    "POOL_LAST": PoolLast(),
+    "LAYERNORM": LayerNorm(),
+    "ADD": Add(),
+    "MUL": Multiply(),
+    **ACTIVATIONS,
+}
+
+__all__ = ["KERNELS", "AutogradKernel", "Block", "Kernel", "Launch", "ModuleKernel"]

@@ -1,0 +1,239 @@
+"""Training and examining one batch of jobs with op batching; leaves splitting work over cores to batched.py.
+
+Axes: J jobs, S seeds, K steps, T time, B examples, F input features, C classes, R rows of the flat buffers.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crucible.engines.base import Job
+from crucible.engines.kernels import Kernel
+from crucible.engines.layout import ROW, Layout
+from crucible.engines.plan import Plan
+from crucible.engines.schedule import schedule
+from crucible.evaluation import TaskResult
+from crucible.initialisation import initial_parameters
+from crucible.minibatches import minibatches
+from crucible.program import Program
+from crucible.statistics import CLIP_EPSILON, CLIP_NORM, curve_statistics, judged
+from curricula.task import Split, Task
+
+#: Examples that one forward pass of an exam takes; a multiple of any vector register.
+EXAM_BATCH = 128
+
+
+class Batch:
+    """Programs that train together: their schedule and flat buffers of parameters and gradients."""
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        kernels: Mapping[str, Kernel],
+        time: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.programs = programs
+        self.kernels = kernels
+        self.groups = schedule(programs)
+        self.layout = Layout(programs, self.groups, kernels, time)
+        self.parameters = torch.zeros(self.layout.num_rows * ROW, device=device, dtype=dtype)
+        self.gradients = torch.zeros_like(self.parameters)
+
+    def plan(self, inputs_JTBF: Tensor, *, train: bool) -> Plan:
+        """Return the launches for inputs of this shape."""
+        return Plan(
+            self.programs,
+            self.groups,
+            self.kernels,
+            self.layout.stacks(self.parameters),
+            inputs_JTBF,
+            self.layout.stacks(self.gradients) if train else None,
+        )
+
+
+class Head:
+    """Cross entropy of a plan's logits and its gradient."""
+
+    def __init__(self, plan: Plan, one_hot_JBC: Tensor) -> None:
+        """Prepare for targets that `one_hot_JBC`, `[J or 1, B, C]` in the order of the logits, will hold."""
+        self._logits, self._d_logits = plan.logits[:, 0], plan.d_logits[:, 0]
+        self._one_hot = one_hot_JBC
+        self._log_p = torch.empty_like(self._logits)
+        self._product = torch.empty_like(self._logits)
+        self.loss_J = self._logits.new_empty(len(self._logits))
+
+    def __call__(self) -> None:
+        """Compute the losses, in the order of the logits, and their gradient."""
+        torch.log_softmax(self._logits, -1, out=self._log_p)
+        torch.mul(self._log_p, self._one_hot, out=self._product)
+        torch.sum(self._product, (1, 2), out=self.loss_J)
+        scale = 1.0 / self._logits.shape[1]
+        self.loss_J.mul_(-scale)
+        torch.exp(self._log_p, out=self._d_logits)
+        self._d_logits.sub_(self._one_hot).mul_(scale)
+
+
+def train_jobs(
+    jobs: Sequence[Job], task: Task, kernels: Mapping[str, Kernel], device: torch.device, fingerprints: bool
+) -> list[TaskResult]:
+    """Train and examine jobs together; no job's result depends on the others."""
+    seeds = sorted({job.seed for job in jobs})
+    splits = [task.splits(seed) for seed in seeds]
+    times = {split.inputs.shape[1] for s in splits[:1] for split in (s.train, s.validation, s.test)}
+    batch = Batch([job.program for job in jobs], kernels, max(times), device)
+    for index, job in enumerate(jobs):
+        batch.layout.write(batch.parameters, index, initial_parameters(job.program, job.seed))
+    seed_of_J = torch.tensor([seeds.index(job.seed) for job in jobs], device=device)
+    losses_KJ, norms_KJ = _fit(batch, task, seeds, [s.train for s in splits], seed_of_J)
+    exams = [[s.validation for s in splits], [s.test for s in splits]]
+    validation_J, test_J = _accuracies(batch, exams, seed_of_J)
+    pooled_JBD = _fingerprints(batch, task) if fingerprints else None
+    results = []
+    for index, job in enumerate(jobs):
+        statistics = curve_statistics(losses_KJ[:, index], norms_KJ[:, index], task)
+        scores = {"validation": float(validation_J[index]), "test": float(test_J[index])}
+        fingerprint = None if pooled_JBD is None else pooled_JBD[index].copy()
+        results.append(judged(task, job.seed, statistics, scores, fingerprint))
+    return results
+
+
+def _fit(
+    batch: Batch, task: Task, seeds: Sequence[int], train: Sequence[Split], seed_of_J: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train in place; return losses and gradient norms `[K, J]`. Nothing in a step waits for the device."""
+    device = batch.parameters.device
+    num = len(batch.programs)
+    inputs_KSTBF, one_hot_KSBC = _steps(task, seeds, train, device)
+    num_steps = task.num_steps
+    fixed = len(inputs_KSTBF) == 1
+    inputs_STBF, one_hot_SBC = inputs_KSTBF[0].clone(), one_hot_KSBC[0].clone()
+    shared = len(seeds) == 1
+    inputs_JTBF = inputs_STBF.expand(num, -1, -1, -1) if shared else inputs_STBF[seed_of_J]
+    plan = batch.plan(inputs_JTBF, train=True)
+    order_J = torch.tensor(plan.order, device=device)
+    seed_of_logits = seed_of_J[order_J]
+    one_hot_JBC = one_hot_SBC if shared else one_hot_SBC[seed_of_logits]
+    head = Head(plan, one_hot_JBC)
+    update = Update(batch, head.loss_J, order_J, task)
+    for step in range(num_steps):
+        if not fixed:
+            inputs_STBF.copy_(inputs_KSTBF[step])
+            one_hot_SBC.copy_(one_hot_KSBC[step])
+            if not shared:
+                torch.index_select(inputs_STBF, 0, seed_of_J, out=inputs_JTBF)
+                torch.index_select(one_hot_SBC, 0, seed_of_logits, out=one_hot_JBC)
+        plan.forward()
+        head()
+        plan.backward()
+        update(step)
+    return update.losses_KJ.cpu().numpy(), update.norms_KJ.cpu().numpy()
+
+
+class Update:
+    """Norm, clip and quarantine of each job's gradient, then one Adam over all of them."""
+
+    def __init__(self, batch: Batch, loss_J: Tensor, order_J: Tensor, task: Task) -> None:
+        device = batch.parameters.device
+        layout = batch.layout
+        num = len(batch.programs)
+        self._loss = loss_J
+        self._inverse = torch.argsort(order_J)
+        self._gradient_RC = batch.gradients.view(-1, ROW)
+        self._square_RC = torch.empty_like(self._gradient_RC)
+        self._square_R = batch.gradients.new_empty(layout.num_rows)
+        self._row_order = layout.row_order.to(device)
+        self._row_counts = layout.row_counts.to(device)
+        job_of_R = torch.empty(layout.num_rows, dtype=torch.int64, device=device)
+        job_of_R[self._row_order] = torch.repeat_interleave(
+            torch.arange(num, device=device), self._row_counts
+        )
+        self._job_of_R = job_of_R
+        self._ordered_R = torch.empty_like(self._square_R)
+        self._scale_R1 = torch.empty_like(self._square_R).unsqueeze(1)
+        self._alive_J = torch.ones(num, dtype=torch.bool, device=device)
+        self._zero = torch.zeros((), device=device)
+        self.losses_KJ = torch.full((task.num_steps, num), float("nan"), device=device)
+        self.norms_KJ = torch.full((task.num_steps, num), float("nan"), device=device)
+        parameter = torch.nn.Parameter(batch.parameters)
+        parameter.grad = batch.gradients
+        self._adam = torch.optim.Adam([parameter], lr=task.learning_rate, fused=True)
+
+    def __call__(self, step: int) -> None:
+        """Take one step; a job that is no longer finite gets no more gradient that is worth anything."""
+        torch.mul(self._gradient_RC, self._gradient_RC, out=self._square_RC)
+        torch.sum(self._square_RC, 1, out=self._square_R)
+        torch.index_select(self._square_R, 0, self._row_order, out=self._ordered_R)
+        norm_J = torch.segment_reduce(self._ordered_R, "sum", lengths=self._row_counts).sqrt_()
+        loss_J = self._loss.index_select(0, self._inverse)
+        self.losses_KJ[step].copy_(loss_J)
+        self.norms_KJ[step].copy_(norm_J)
+        self._alive_J &= torch.isfinite(norm_J) & torch.isfinite(loss_J)
+        scale_J = torch.where(
+            self._alive_J, (CLIP_NORM / (norm_J + CLIP_EPSILON)).clamp_max_(1.0), self._zero
+        )
+        torch.index_select(scale_J, 0, self._job_of_R, out=self._scale_R1[:, 0])
+        self._gradient_RC.mul_(self._scale_R1)
+        self._adam.step()
+
+
+def _steps(
+    task: Task, seeds: Sequence[int], train: Sequence[Split], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return inputs `[K, S, T, B, F]` and one-hot targets `[K, S, B, C]`; K = 1 for a full batch."""
+    inputs, one_hot = [], []
+    for seed, split in zip(seeds, train, strict=True):
+        indices_KB = minibatches(task, seed)
+        if task.batch_size == task.num_train:
+            indices_KB = indices_KB[:1]
+        inputs.append(split.inputs[indices_KB].transpose(1, 2))
+        one_hot.append(torch.nn.functional.one_hot(split.targets[indices_KB], task.num_classes).float())
+    return torch.stack(inputs, 1).to(device), torch.stack(one_hot, 1).to(device)
+
+
+@torch.no_grad()
+def _examine(batch: Batch, inputs_SBTF: Tensor, seed_of_J: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits `[J, B, C]` and pooled slot outputs `[J, B, D]` of examples, a fixed number at a time."""
+    num_examples = inputs_SBTF.shape[1]
+    device = batch.parameters.device
+    padding = -num_examples % EXAM_BATCH
+    x_SBTF = torch.nn.functional.pad(inputs_SBTF, (0, 0, 0, 0, 0, padding)).to(device)
+    chunks = x_SBTF.transpose(1, 2).split(EXAM_BATCH, dim=2)
+    shared = len(x_SBTF) == 1
+    buffer_STBF = chunks[0].contiguous()
+    inputs_JTBF = buffer_STBF.expand(len(seed_of_J), -1, -1, -1) if shared else buffer_STBF[seed_of_J]
+    plan = batch.plan(inputs_JTBF, train=False)
+    inverse_J = torch.argsort(torch.tensor(plan.order, device=device))
+    logits, pooled = [], []
+    for chunk_STBF in chunks:
+        buffer_STBF.copy_(chunk_STBF)
+        if not shared:
+            torch.index_select(buffer_STBF, 0, seed_of_J, out=inputs_JTBF)
+        plan.forward()
+        logits.append(plan.logits[:, 0].index_select(0, inverse_J))
+        pooled.append(plan.pooled())
+    return torch.cat(logits, 1)[:, :num_examples], torch.cat(pooled, 1)[:, :num_examples]
+
+
+def _accuracies(batch: Batch, exams: Sequence[Sequence[Split]], seed_of_J: Tensor) -> list[np.ndarray]:
+    """Return, for each exam, the accuracies `[J]`; NaN where a logit is not finite."""
+    accuracies = []
+    for splits in exams:
+        inputs_SBTF = torch.stack([split.inputs for split in splits])
+        targets_SB = torch.stack([split.targets for split in splits]).to(seed_of_J.device)
+        logits_JBC, _ = _examine(batch, inputs_SBTF, seed_of_J)
+        right_JB = logits_JBC.argmax(-1) == targets_SB[seed_of_J]
+        finite_J = torch.isfinite(logits_JBC).all(2).all(1)
+        accuracy_J = right_JB.float().mean(1).masked_fill_(~finite_J, float("nan"))
+        accuracies.append(accuracy_J.cpu().numpy())
+    return accuracies
+
+
+def _fingerprints(batch: Batch, task: Task) -> np.ndarray:
+    """Return the pooled slot outputs `[J, probes, D]` on the task's probe set."""
+    seed_of_J = torch.zeros(len(batch.programs), dtype=torch.int64, device=batch.parameters.device)
+    _, pooled_JBD = _examine(batch, task.probe()[None], seed_of_J)
+    return pooled_JBD.cpu().numpy()

@@ -1,0 +1,78 @@
+"""The plain records that the Crucible returns; leaves how they are computed to the engines."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Status = Literal["ok", "rejected", "diverged", "timed_out", "out_of_memory", "crashed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """One blueprint trained once: on one task, from one seed.
+
+    Attributes:
+        task: the task's name.
+        seed: seed of data, initial parameters and batch order.
+        status: `ok`, or why there is no score.
+        reason: one line more about a status that is not `ok`.
+        score: accuracy on the held-out test split, in [0, 1]; 0 when the status is not `ok`.
+        validation_score: accuracy on the validation split, in [0, 1].
+        loss_first: training loss of the first step, in nats.
+        loss_last: mean training loss of the last tenth of the steps, in nats.
+        loss_late_std: standard deviation of the training loss over the last quarter of the steps, in nats.
+        solved_step: first step after which the smoothed training loss stays under the task's solved loss.
+        gradient_norm_mean: mean over steps of the global gradient norm, before clipping.
+        gradient_norm_max: its maximum.
+        clipped_share: share of steps whose gradient norm exceeded the clip.
+        nonfinite_step: step at which loss or gradient stopped being finite; absent where only an exam after
+            training brought infinite or undefined values.
+        fingerprint: `[probes, D]` float32, the pooled output of the slot on the task's probe set after
+            training; absent unless asked for.
+    """
+
+    task: str
+    seed: int
+    status: Status = "ok"
+    reason: str = ""
+    score: float = 0.0
+    validation_score: float = 0.0
+    loss_first: float = float("nan")
+    loss_last: float = float("nan")
+    loss_late_std: float = float("nan")
+    solved_step: int | None = None
+    gradient_norm_mean: float = float("nan")
+    gradient_norm_max: float = float("nan")
+    clipped_share: float = 0.0
+    nonfinite_step: int | None = None
+    fingerprint: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All that one call learned about one blueprint.
+
+    Attributes:
+        blueprint_id: canonical hash of the blueprint.
+        engine_id: engine, version and instruction set that produced the numbers; part of every cache key.
+        results: one per (task, seed), tasks outermost.
+        num_parameters: trainable scalars of the blueprint alone, host excluded.
+        flops: forward FLOPs of the blueprint for one example of the longest task.
+        latency_us: predicted forward latency in microseconds; absent without a latency table.
+    """
+
+    blueprint_id: str
+    engine_id: str
+    results: tuple[TaskResult, ...]
+    num_parameters: int
+    flops: int
+    latency_us: float | None = None
+
+    @property
+    def status(self) -> Status:
+        """`ok` when every result is, else the first other status."""
+        for result in self.results:
+            if result.status != "ok":
+                return result.status
+        return "ok"

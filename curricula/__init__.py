@@ -1,0 +1,1 @@
+"""Curricula examine: micro-tasks and their ordering; import nothing of the other floors."""

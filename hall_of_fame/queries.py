@@ -1,0 +1,178 @@
+"""The selections that several of the store's reads share, on an open connection; writes nothing."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, Float, Table, case, cast, func, select
+
+from hall_of_fame import rows, schema
+from hall_of_fame.records import CandidateRecord, Entry
+
+#: Ids bound to one statement at most; below every database's limit on variables.
+_CHUNK = 1000
+
+#: Column names and the value each must have; None stands for any.
+Where = Mapping[str, str | None]
+
+
+def last_generation(connection: Connection, run_id: str) -> int | None:
+    """Return the number of the last committed generation of a run."""
+    table = schema.generations
+    return connection.scalar(select(func.max(table.c.generation)).where(table.c.run_id == run_id))
+
+
+def candidates(connection: Connection, run_id: str, generation: int) -> list[CandidateRecord]:
+    """Return the batch of a generation in its order."""
+    table = schema.candidates
+    query = select(table).where(table.c.run_id == run_id, table.c.generation == generation)
+    found = connection.execute(query.order_by(table.c.position)).mappings()
+    return [rows.candidate_record(row) for row in found]
+
+
+def task_names(connection: Connection) -> dict[str, str]:
+    """Return the name of every task by its key."""
+    query = select(schema.tasks.c.key, schema.tasks.c.name)
+    return {row.key: row.name for row in connection.execute(query)}
+
+
+def evaluations(
+    connection: Connection, ids: Iterable[str], task_keys: Iterable[str] | None = None, **where: str | None
+) -> list[rows.Row]:
+    """Return the rows of trainings of `ids`, by blueprint, task key, seed and age."""
+    table = schema.evaluations
+    query = select(table).order_by(*(table.c[name] for name in ("blueprint_id", "task_key", "seed", "id")))
+    return [
+        row
+        for chunk in _chunks(ids)
+        for row in connection.execute(
+            query.where(table.c.blueprint_id.in_(chunk), *_conditions(table, task_keys, where))
+        ).mappings()
+    ]
+
+
+def fingerprints(
+    connection: Connection, ids: Iterable[str], task_keys: Iterable[str], **where: str | None
+) -> dict[tuple[str, str], tuple[int, np.ndarray]]:
+    """Return, by blueprint and task key, the seed of the oldest fingerprint kept, and the fingerprint."""
+    table = schema.fingerprints
+    query = select(table).order_by(*(table.c[name] for name in ("generation", "run_id", "engine_id")))
+    found: dict[tuple[str, str], tuple[int, np.ndarray]] = {}
+    for chunk in _chunks(ids):
+        conditions = _conditions(table, task_keys, where)
+        for row in connection.execute(query.where(table.c.blueprint_id.in_(chunk), *conditions)).mappings():
+            key = (row["blueprint_id"], row["task_key"])
+            if key not in found:
+                found[key] = (row["seed"], rows.unpack_fingerprint(row))
+    return found
+
+
+def top(connection: Connection, k: int, task_keys: Iterable[str] | None, where: Where) -> list[Entry]:
+    """Return the `k` best entries that were trained well at least once."""
+    return entries(connection, ranking(connection, k, task_keys, where), task_keys, where)
+
+
+def ranking(
+    connection: Connection,
+    k: int,
+    task_keys: Iterable[str] | None,
+    where: Where,
+    *,
+    least_ok: int = 1,
+    blueprint_id: str | None = None,
+) -> dict[str, float]:
+    """Return the performance of the `k` best ids, best first; ties go to fewer parameters, then to the id.
+
+    Each has at least `least_ok` trainings whose status is `ok`; `blueprint_id` leaves all but one out.
+    """
+    table, tasks = schema.evaluations, schema.tasks
+    task_keys = None if task_keys is None else set(task_keys)
+    conditions = _conditions(table, task_keys, where)
+    scores = (
+        select(
+            table.c.blueprint_id,
+            table.c.task_key,
+            func.avg(table.c.score).label("mean"),
+            func.max(table.c.num_parameters).label("num_parameters"),
+            func.sum(case((table.c.status == "ok", 1), else_=0)).label("num_ok"),
+        )
+        .where(*conditions, *_conditions(table, None, {"blueprint_id": blueprint_id}))
+        .group_by(table.c.blueprint_id, table.c.task_key)
+        .subquery()
+    )
+    scaled = (scores.c.mean - tasks.c.chance) / (1.0 - tasks.c.chance)
+    num_tasks = connection.scalar(select(func.count(table.c.task_key.distinct())).where(*conditions))
+    num_tasks = max(1, num_tasks or 0, len(task_keys or ()))
+    performance = func.sum(case((scaled > 0.0, scaled), else_=0.0)) / cast(num_tasks, Float(53))
+    query = (
+        select(scores.c.blueprint_id, performance.label("performance"))
+        .join_from(scores, tasks, tasks.c.key == scores.c.task_key)
+        .group_by(scores.c.blueprint_id)
+        .having(func.sum(scores.c.num_ok) >= least_ok)
+        .order_by(performance.desc(), func.max(scores.c.num_parameters), scores.c.blueprint_id)
+        .limit(k)
+    )
+    return {row.blueprint_id: float(row.performance) for row in connection.execute(query)}
+
+
+def entries(
+    connection: Connection, performances: Mapping[str, float], task_keys: Iterable[str] | None, where: Where
+) -> list[Entry]:
+    """Return the entries of the ids in `performances`, in its order, with their evidence."""
+    ids = list(performances)
+    table = schema.blueprints
+    written = {
+        row["id"]: rows.blueprint_record(row)
+        for chunk in _chunks(ids)
+        for row in connection.execute(select(table).where(table.c.id.in_(chunk))).mappings()
+    }
+    rewards = _best_rewards(connection, ids, where.get("run_id"))
+    names = task_names(connection)
+    evidence = defaultdict(list)
+    for row in evaluations(connection, ids, task_keys, **where):
+        evidence[row["blueprint_id"]].append(rows.evaluation_record(row, names[row["task_key"]]))
+    found = []
+    for rank, id_ in enumerate(ids, start=1):
+        records = evidence[id_]
+        latencies = [record.latency_us for record in records if record.latency_us is not None]
+        found.append(
+            Entry(
+                rank=rank,
+                id=id_,
+                tokens=written[id_].tokens,
+                language_version=written[id_].language_version,
+                performance=performances[id_],
+                reward=rewards.get(id_),
+                num_parameters=max((record.num_parameters for record in records), default=None),
+                flops=max((record.flops for record in records), default=None),
+                latency_us=sum(latencies) / len(latencies) if latencies else None,
+                tasks=tuple(rows.task_score(group) for _, group in groupby(records, lambda r: r.task_key)),
+                num_evaluations=len(records),
+                run_id=written[id_].run_id,
+                generation=written[id_].generation,
+            )
+        )
+    return found
+
+
+def _best_rewards(connection: Connection, ids: Sequence[str], run_id: str | None) -> dict[str, float]:
+    table = schema.candidates
+    query = select(table.c.blueprint_id, func.max(table.c.reward)).group_by(table.c.blueprint_id)
+    own = () if run_id is None else (table.c.run_id == run_id,)
+    return {
+        id_: reward
+        for chunk in _chunks(ids)
+        for id_, reward in connection.execute(query.where(table.c.blueprint_id.in_(chunk), *own))
+    }
+
+
+def _conditions(table: Table, task_keys: Iterable[str] | None, where: Where) -> list[ColumnElement[bool]]:
+    conditions = [table.c[name] == value for name, value in where.items() if value is not None]
+    return conditions if task_keys is None else [*conditions, table.c.task_key.in_(list(task_keys))]
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[Collection[Any]]:
+    ordered = sorted(ids)
+    return (ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK))

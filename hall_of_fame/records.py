@@ -1,0 +1,255 @@
+"""The plain records that the ledger takes and returns; leaves SQL to the store and ranking to its query."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from crucible.evaluation import TaskResult
+    from curricula.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One search, as it was started.
+
+    Attributes:
+        id: unique name of the run.
+        created: ISO 8601 time of its start, in UTC.
+        seed: the run's seed.
+        config: the resolved configuration.
+        command: the command line that starts the same run again.
+        code_version: version and git revision of the code.
+        language_version: version hash of the language.
+        environment: versions of packages, machine, devices.
+    """
+
+    id: str
+    created: str
+    seed: int
+    config: Mapping[str, Any]
+    command: str = ""
+    code_version: str = ""
+    language_version: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """One exam with its knobs; scores are comparable only under equal keys.
+
+    Attributes:
+        key: the name and a hash of everything that decides a score beside blueprint, seed and engine.
+        name: the task's name.
+        knobs: its fields, and the settings of host and training that the caller adds.
+        chance: accuracy of always guessing.
+        solved: accuracy from which the task counts as solved.
+    """
+
+    key: str
+    name: str
+    knobs: Mapping[str, Any]
+    chance: float
+    solved: float
+
+    @classmethod
+    def of(cls, task: "Task", **settings: Any) -> "TaskRecord":
+        """Return the record of `task`; `settings` (host width, gradient clip, ...) are part of its key."""
+        knobs = {**task.knobs, **settings}
+        text = json.dumps([task.name, knobs, task.chance, task.solved], sort_keys=True, default=str)
+        key = f"{task.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        return cls(key=key, name=task.name, knobs=knobs, chance=task.chance, solved=task.solved)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlueprintRecord:
+    """One blueprint, as it was first written.
+
+    Attributes:
+        id: its canonical hash; isomorphic programs share it.
+        tokens: the program that brought it.
+        language_version: version hash of the language that parsed it.
+        run_id: the run that brought it.
+        generation: the generation of that run.
+    """
+
+    id: str
+    tokens: tuple[str, ...]
+    language_version: str
+    run_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateRecord:
+    """One program of one generation's batch, legal or not, with what it earned.
+
+    Attributes:
+        position: its place in the batch, from 0.
+        tokens: the program as the strategy wrote it.
+        blueprint_id: id of the blueprint it parses to; absent when it is not one.
+        status: the evaluation's status; `rejected` when it is not a blueprint.
+        rule: name of the rule that it broke; empty when it is a blueprint.
+        reward: what the strategy was told.
+        terms: every term of the reward by name.
+    """
+
+    position: int
+    tokens: tuple[str, ...]
+    blueprint_id: str | None = None
+    status: str = "ok"
+    rule: str = ""
+    reward: float
+    terms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRecord:
+    """The row that commits a generation: while it is absent, nothing of that generation exists.
+
+    Attributes:
+        run_id: the run.
+        generation: number of the generation, from 0.
+        stage: the curriculum's stage.
+        metrics: its line of metrics; a number that is not finite comes back as None.
+        checkpoint: file name of the checkpoint written just before the commit; empty when there is none.
+        task_keys: keys of the stage's tasks.
+    """
+
+    run_id: str
+    generation: int
+    stage: str
+    metrics: Mapping[str, Any]
+    checkpoint: str = ""
+    task_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRecord:
+    """One training of one blueprint, with its provenance.
+
+    Attributes:
+        blueprint_id: canonical hash of the blueprint.
+        run_id: the run that paid for it.
+        generation: the generation of that run.
+        task_key: key of the task record.
+        engine_id: engine, version and instruction set.
+        result: task, seed, status, score and statistics; without the fingerprint.
+        num_parameters: trainable scalars of the blueprint in that run's host.
+        flops: forward FLOPs of one example.
+        latency_us: predicted forward latency in microseconds.
+    """
+
+    blueprint_id: str
+    run_id: str
+    generation: int
+    task_key: str
+    engine_id: str
+    result: "TaskResult"
+    num_parameters: int
+    flops: int
+    latency_us: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskScore:
+    """Evidence of one blueprint on one task.
+
+    Attributes:
+        task: the task's name.
+        task_key: key of the task record.
+        mean: mean test score over the recorded trainings; a training that failed counts as 0.
+        std: their population standard deviation; 0 for a single one.
+        low: the lowest score.
+        high: the highest score.
+        num_seeds: trainings recorded.
+        num_ok: those whose status is `ok`.
+    """
+
+    task: str
+    task_key: str
+    mean: float
+    std: float
+    low: float
+    high: float
+    num_seeds: int
+    num_ok: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One blueprint of the hall of fame.
+
+    Attributes:
+        rank: its place in the view, from 1; 0 outside of one.
+        id: canonical hash.
+        tokens: the program that first brought it.
+        language_version: version hash of the language that parsed it.
+        performance: mean over the view's tasks of the mean score, scaled so that chance is 0 and perfect
+            1; a task without evidence counts as 0. The view is ordered by it; ties go to fewer parameters.
+        reward: the best reward that a candidate of this id was given; a repeated one is given less.
+        num_parameters: trainable scalars.
+        flops: forward FLOPs of one example of the longest task seen.
+        latency_us: mean predicted forward latency in microseconds; absent when never predicted.
+        tasks: evidence for each task, in the order of the task keys.
+        num_evaluations: trainings recorded on the view's tasks.
+        run_id: the run that brought it.
+        generation: the generation of that run.
+    """
+
+    rank: int = 0
+    id: str
+    tokens: tuple[str, ...]
+    language_version: str
+    performance: float
+    reward: float | None
+    num_parameters: int | None
+    flops: int | None
+    latency_us: float | None
+    tasks: tuple[TaskScore, ...]
+    num_evaluations: int
+    run_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The hall of fame at one moment, fixed for a generation.
+
+    Attributes:
+        entries: best first, unique by isomorphism.
+        fingerprints: by task name, then blueprint id: `[probes, D]` float32, where one is recorded.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    fingerprints: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Ids of the entries."""
+        return frozenset(entry.id for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many rows the ledger holds.
+
+    Attributes:
+        runs: runs started.
+        generations: generations committed.
+        candidates: programs proposed.
+        blueprints: distinct blueprints.
+        evaluations: trainings.
+        ok: trainings whose status is `ok`.
+    """
+
+    runs: int
+    generations: int
+    candidates: int
+    blueprints: int
+    evaluations: int
+    ok: int

@@ -1,0 +1,148 @@
+"""The tables of the ledger; leaves opening to `database.py` and every statement on them to `store.py`."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+#: The migration that produces exactly these tables.
+HEAD = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _of_generation() -> ForeignKeyConstraint:
+    """Return the constraint that a row belongs to a committed generation."""
+    return ForeignKeyConstraint(["run_id", "generation"], ["generations.run_id", "generations.generation"])
+
+
+def _required(name: str, kind: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False)
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    _required("created", String(40)),
+    _required("seed", BigInteger),
+    _required("config", JSON),
+    _required("command", Text),
+    _required("code_version", String(128)),
+    _required("language_version", String(64)),
+    _required("environment", JSON),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    _required("name", String(64)),
+    _required("knobs", JSON),
+    _required("chance", Float(53)),
+    _required("solved", Float(53)),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("run_id", String(128), ForeignKey("runs.id"), primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    _required("stage", String(64)),
+    _required("metrics", JSON),
+    _required("checkpoint", Text),
+    _required("task_keys", JSON),
+)
+
+blueprints = Table(
+    "blueprints",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    _required("tokens", Text),
+    _required("language_version", String(64)),
+    _required("run_id", String(128)),
+    _required("generation", Integer),
+    _of_generation(),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("run_id", String(128), primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _required("tokens", Text),
+    Column("blueprint_id", String(64), ForeignKey("blueprints.id")),
+    _required("status", String(32)),
+    _required("rule", String(64)),
+    _required("reward", Float(53)),
+    _required("terms", JSON),
+    _of_generation(),
+    Index("ix_candidates_blueprint_id", "blueprint_id", "reward"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("blueprint_id", String(64), ForeignKey("blueprints.id"), nullable=False),
+    Column("task_key", String(128), ForeignKey("tasks.key"), nullable=False),
+    _required("seed", BigInteger),
+    _required("engine_id", String(128)),
+    _required("run_id", String(128)),
+    _required("generation", Integer),
+    _required("status", String(32)),
+    _required("reason", Text),
+    _required("score", Float(53)),
+    _required("validation_score", Float(53)),
+    Column("loss_first", Float(53)),
+    Column("loss_last", Float(53)),
+    Column("loss_late_std", Float(53)),
+    Column("solved_step", Integer),
+    Column("gradient_norm_mean", Float(53)),
+    Column("gradient_norm_max", Float(53)),
+    _required("clipped_share", Float(53)),
+    Column("nonfinite_step", Integer),
+    _required("num_parameters", Integer),
+    _required("flops", BigInteger),
+    Column("latency_us", Float(53)),
+    _of_generation(),
+    UniqueConstraint("blueprint_id", "task_key", "seed", "engine_id", "run_id"),
+    Index("ix_evaluations_run_id", "run_id", "generation"),
+)
+
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("blueprint_id", String(64), ForeignKey("blueprints.id"), primary_key=True),
+    Column("task_key", String(128), ForeignKey("tasks.key"), primary_key=True),
+    Column("engine_id", String(128), primary_key=True),
+    Column("run_id", String(128), primary_key=True),
+    _required("generation", Integer),
+    _required("seed", BigInteger),
+    _required("num_probes", Integer),
+    _required("scale", Float(53)),
+    _required("data", LargeBinary),
+    _of_generation(),
+)

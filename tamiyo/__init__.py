@@ -1,0 +1,1 @@
+"""Conducts: runs, configuration, tracking and the command lines; engine.py is the loop, read it first."""

@@ -1,0 +1,313 @@
+"""The `tamiyo` command: checks programs, lists, shows and exports what a run found; starts no run itself."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blueprints import (
+    LANGUAGE,
+    Blueprint,
+    BlueprintError,
+    Language,
+    TamiyoError,
+    emit,
+    flops,
+    num_parameters,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from hall_of_fame.library import Library
+    from hall_of_fame.records import Entry, EvaluationRecord, RunRecord
+
+#: Where runs lie when no library is named.
+RUNS = Path("runs")
+#: The environment's name for `--library`.
+LIBRARY_VARIABLE = "TAMIYO_LIBRARY"
+
+
+class CommandError(TamiyoError):
+    """A command that cannot be carried out; the message says how to mend it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 for an error, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        status = options.command(options)
+        sys.stdout.flush()
+    except TamiyoError as error:
+        print(f"tamiyo {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print the typed graph of a program, or where and why it is not one."""
+    tokens = [token for text in options.tokens for token in re.findall(r"[^\s,\[\]'\"]+", text)]
+    try:
+        blueprint = parse(tokens)
+    except BlueprintError as error:
+        print(f"{error.explain()}\nfitness {error.fitness:g}")
+        return 1
+    graph, width, time = blueprint.graph, options.width, options.time
+    print(graph)
+    print(f"id          {blueprint.id}")
+    print(f"parameters  {num_parameters(graph, width):,} in a host of width {width}")
+    print(f"FLOPs       {flops(graph, width, time):,} forward for one example of {time} steps")
+    return 0
+
+
+def list_(options: argparse.Namespace) -> int:
+    """Print the best blueprints of a library."""
+    with _opened(options) as library:
+        entries = library.list(options.top, stage=options.stage)
+    if options.json:
+        _print_json([_row(entry) for entry in entries])
+    elif entries:
+        _print_table(entries)
+    else:
+        print("no blueprint has been trained well yet")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print everything on record about one blueprint."""
+    with _opened(options) as library:
+        entry = library.get(options.id)
+        evaluations = library.store.evaluations(entry.id)
+        run = library.store.run(entry.run_id)
+    assert run is not None, "a blueprint on record belongs to a run on record"
+    blueprint = _parsed(entry)
+    if options.json:
+        _print_json({**_row(entry), "graph": str(blueprint.graph), **_provenance(run, evaluations)})
+    else:
+        print("\n".join(_described(entry, blueprint, run, evaluations)))
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write one blueprint as a PyTorch module that imports torch alone."""
+    path = Path(options.file)
+    if path.exists() and not options.force:
+        raise CommandError(f"{path} exists; expected a new file; give another name, or --force to replace it")
+    with _opened(options) as library:
+        entry = library.get(options.id)
+    source = emit(_parsed(entry))
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(f"# Blueprint {entry.id}\n{source}", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise CommandError(
+            f"cannot write {path}: {error.strerror}; check its folder and permissions"
+        ) from error
+    print(f"{path}: {entry.id[:12]}, {' '.join(entry.tokens)}")
+    return 0
+
+
+@contextmanager
+def _opened(options: argparse.Namespace) -> "Iterator[Library]":
+    """Give the library that is asked for: by option, by environment, or the newest run's."""
+    from hall_of_fame.library import Library
+    from hall_of_fame.store import Store
+
+    named = options.library or os.environ.get(LIBRARY_VARIABLE) or _newest_library()
+    if "://" not in named and Path(named).is_dir():
+        named = str(Path(named) / "library.db")
+    with Store.open(named) as store:
+        yield Library(store)
+
+
+def _newest_library() -> str:
+    found = sorted(RUNS.glob("**/library.db"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise CommandError(
+            f"no library.db under {RUNS}/; expected a library; name one with --library PATH_OR_URL, "
+            "or start a run with `make train`"
+        )
+    print(f"library: {found[-1]}, the newest under {RUNS}/", file=sys.stderr)
+    return str(found[-1])
+
+
+def _parsed(entry: "Entry") -> Blueprint:
+    """Return the blueprint of an entry, under the language of this version of the package.
+
+    Its run may have allowed larger programs than the default language does, so budgets do not count here.
+    """
+    try:
+        blueprint = parse(entry.tokens, Language(max_length=1 << 20, max_flops=1 << 60))
+        problem = "" if blueprint.id == entry.id else f"its tokens now spell {blueprint.id[:12]}"
+    except BlueprintError as error:
+        problem = str(error)
+    if problem:
+        raise CommandError(
+            f"{entry.id[:12]} was written in language {entry.language_version[:12]}, this is "
+            f"{LANGUAGE.version_hash[:12]}: {problem}; use the version of the package that found it"
+        )
+    return blueprint
+
+
+def _row(entry: "Entry") -> dict[str, Any]:
+    """Return an entry as a row of JSON: its fields, and its mean score by task."""
+    return {**asdict(entry), "scores": _scores(entry)}
+
+
+def _scores(entry: "Entry") -> dict[str, float]:
+    """Return the mean score by task name; by task key where one name has several settings."""
+    names = [score.task for score in entry.tasks]
+    return {s.task if names.count(s.task) == 1 else s.task_key: s.mean for s in entry.tasks}
+
+
+def _provenance(run: "RunRecord", evaluations: "Sequence[EvaluationRecord]") -> dict[str, Any]:
+    return {"run": asdict(run), "evaluations": [asdict(record) for record in evaluations]}
+
+
+def _print_json(value: Any) -> None:
+    from hall_of_fame.database import dump_json
+
+    print(dump_json(value, indent=2))
+
+
+def _print_table(entries: "Sequence[Entry]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    tasks = list(dict.fromkeys(task for entry in entries for task in _scores(entry)))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("#", "id"):
+        table.add_column(name, no_wrap=True)
+    for name in ("performance", *tasks, "seeds", "reward", "parameters", "us"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("tokens", overflow="fold")
+    for entry in entries:
+        scores = _scores(entry)
+        table.add_row(
+            str(entry.rank),
+            entry.id[:12],
+            _number(entry.performance),
+            *(_number(scores.get(task)) for task in tasks),
+            str(max(score.num_seeds for score in entry.tasks)),
+            _number(entry.reward),
+            _number(entry.num_parameters, ",d"),
+            _number(entry.latency_us, ".1f"),
+            " ".join(entry.tokens),
+        )
+    console = Console()
+    Console(width=console.width if console.is_terminal else 160).print(table)
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _described(
+    entry: "Entry", blueprint: Blueprint, run: "RunRecord", evaluations: "Sequence[EvaluationRecord]"
+) -> list[str]:
+    """Return the lines that `show` prints."""
+    lines = [
+        f"id           {entry.id}",
+        f"tokens       {' '.join(entry.tokens)}",
+        "",
+        str(blueprint.graph),
+        "",
+        f"performance  {entry.performance:.3f} (0 at chance, 1 perfect, mean over the tasks on record)",
+        f"reward       {_number(entry.reward)} at best",
+        f"parameters   {_number(entry.num_parameters, ',d')}",
+        f"FLOPs        {_number(entry.flops, ',d')}",
+        f"latency      {_number(entry.latency_us, '.1f')} us",
+    ]
+    for score in entry.tasks:
+        lines.append(
+            f"{score.task:<12} {score.mean:.3f} +- {score.std:.3f}, {score.low:.3f} to {score.high:.3f} over "
+            f"{score.num_seeds} training{'' if score.num_seeds == 1 else 's'}, {score.num_ok} ok"
+        )
+    for record in evaluations:
+        result = record.result
+        outcome = (
+            f"{result.score:.3f}" if result.status == "ok" else f"{result.status} {result.reason}".strip()
+        )
+        lines.append(
+            f"  {record.task_key} seed {result.seed}: {outcome}  "
+            f"[{record.engine_id}, run {record.run_id}, generation {record.generation}]"
+        )
+    return [
+        *lines,
+        f"found by     run {run.id}, generation {entry.generation}, seed {run.seed}, {run.created}",
+        f"code         {run.code_version or 'not recorded'}, language {run.language_version[:12]}",
+        f"reproduce    {run.command or 'not recorded'}",
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tamiyo", description="Check programs; list, show and export what runs found."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+
+    checking = verbs.add_parser("check", help="print the typed graph of a program, or what is wrong with it")
+    checking.add_argument(
+        "tokens", nargs="+", metavar="TOKENS", help="such as RES_START LINEAR OUT_DIM_IN RES_END"
+    )
+    checking.add_argument("--width", type=_width, default=16, help="width D of the host (default 16)")
+    checking.add_argument("--time", type=_positive, default=16, help="steps T of an example (default 16)")
+    checking.set_defaults(command=check)
+
+    listing = _with_library(verbs, "list", list_, "the best blueprints of a library")
+    listing.add_argument(
+        "--top", type=_positive, default=32, metavar="K", help="so many at most (default 32)"
+    )
+    listing.add_argument("--stage", help="rank by the tasks of this stage (default: every task on record)")
+    listing.add_argument("--json", action="store_true", help="print a JSON array")
+
+    showing = _with_library(verbs, "show", show, "everything on record about one blueprint")
+    showing.add_argument("id", metavar="ID", help="its id or the beginning of it")
+    showing.add_argument("--json", action="store_true", help="print a JSON object")
+
+    exporting = _with_library(verbs, "export", export, "write one blueprint as plain PyTorch")
+    exporting.add_argument("id", metavar="ID", help="its id or the beginning of it")
+    exporting.add_argument("file", metavar="FILE.py", help="the file to write")
+    exporting.add_argument("--force", action="store_true", help="replace the file if it exists")
+    return parser
+
+
+def _with_library(verbs: Any, name: str, command: Callable[..., int], text: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text)
+    parser.add_argument(
+        "--library",
+        metavar="PATH_OR_URL",
+        help=f"a run, its library.db or a database URL (default: ${LIBRARY_VARIABLE}, or the newest run)",
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} came, expected at least 1")
+    return value
+
+
+def _width(text: str) -> int:
+    value = _positive(text)
+    if value % 16:
+        raise argparse.ArgumentTypeError(f"{value} came, expected a multiple of 16")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

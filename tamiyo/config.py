@@ -1,0 +1,365 @@
+"""The configuration of a run: typed sections, and the layers they come from; builds nothing that runs.
+
+Command line > `TAMIYO_*` environment > file > default. Hydra composes the files and the overrides; the result
+is checked field by field against the dataclasses below, so that no key and no type slips through.
+"""
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from architect.corpus import CorpusConfig
+from architect.evolution import EvolutionConfig
+from architect.policy import PolicyConfig
+from architect.pretraining import PretrainingConfig
+from architect.reinforce import ReinforceConfig
+from blueprints import LANGUAGE, TamiyoError
+from crucible.crucible import find_device
+from crucible.reward import RewardBounds, RewardWeights
+from curricula.curriculum import Curriculum
+from curricula.suites import DEFAULT_STAGES, curriculum
+from curricula.task import TaskError
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+ENVIRONMENT_PREFIX = "TAMIYO_"
+#: Distance between the training seeds of neighbouring runs, so that they share none.
+SEEDS_A_RUN = 1000
+#: Largest seed of a run: its training seeds must stay below 2^31.
+MAX_SEED = 2**31 // SEEDS_A_RUN - 1
+#: Environment variables of that prefix that are not settings: of the test suite, and of the command line.
+_NOT_SETTINGS = ("TAMIYO_TEST_", "TAMIYO_LIBRARY")
+
+
+class ConfigError(TamiyoError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+def _at_least(section: Any, minimum: float, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value < minimum:
+            raise ConfigError(f"{type(section).__name__}.{name} is {value}; expected at least {minimum}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Where a run is kept.
+
+    Attributes:
+        dir: the run's folder; empty for a new one under `runs/`.
+        resume: an existing run's folder, to go on where it stopped; its own configuration is used.
+    """
+
+    dir: str = ""
+    resume: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetConfig:
+    """When a run ends.
+
+    Attributes:
+        generations: generations in all.
+    """
+
+    generations: int = 14
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "generations")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageConfig:
+    """The largest program; see `blueprints.Language`.
+
+    Attributes:
+        max_length: most tokens of a program.
+        max_flops: most forward FLOPs of one time step of one example in a host of width 16.
+    """
+
+    max_length: int = LANGUAGE.max_length
+    max_flops: int = LANGUAGE.max_flops
+
+    def __post_init__(self) -> None:
+        _at_least(self, 3, "max_length")
+        _at_least(self, 1024, "max_flops")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurriculumConfig:
+    """The stages; see `curricula.Curriculum`.
+
+    Attributes:
+        tasks: names of the tasks, one a stage, in order.
+        min_generations: least generations of a stage.
+        promotion_rate: least share of valid programs that solve the newest task.
+        window: generations over which that share is averaged.
+    """
+
+    tasks: tuple[str, ...] = DEFAULT_STAGES
+    min_generations: int = 3
+    promotion_rate: float = 0.6
+    window: int = 2
+
+    def __post_init__(self) -> None:
+        try:
+            self.build()
+        except TaskError as error:
+            raise ConfigError(f"curriculum: {error}") from error
+
+    def build(self) -> Curriculum:
+        """Return the curriculum."""
+        return curriculum(
+            self.tasks,
+            min_generations=self.min_generations,
+            promotion_rate=self.promotion_rate,
+            window=self.window,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrucibleConfig:
+    """How candidates are trained.
+
+    Attributes:
+        width: D of the host, a multiple of 16.
+        engine: `batched` or `reference`.
+        num_workers: processes; 0 takes one a core.
+        max_seeds: most seeds that one blueprint is ever trained with on one task.
+        latency_table: a file with the op latencies of this device; empty to measure them at the start.
+    """
+
+    width: int = 16
+    engine: Literal["batched", "reference"] = "batched"
+    num_workers: int = 0
+    max_seeds: int = 4
+    latency_table: str = ""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "num_workers")
+        _at_least(self, 1, "max_seeds")
+        if self.max_seeds > SEEDS_A_RUN:
+            raise ConfigError(f"crucible.max_seeds is {self.max_seeds}; expected at most {SEEDS_A_RUN}")
+        if self.width < 16 or self.width % 16:
+            raise ConfigError(f"crucible.width is {self.width}; expected a positive multiple of 16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardConfig:
+    """Weights and scales of the reward's terms; see `crucible.reward`."""
+
+    weights: RewardWeights = field(default_factory=RewardWeights)
+    bounds: RewardBounds = field(default_factory=RewardBounds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchitectConfig:
+    """Who proposes candidates.
+
+    Attributes:
+        batch_size: candidates a generation.
+        decoding: `grammar` masks illegal tokens while sampling, `free` does not.
+        policy: shape of the Transformer.
+        corpus: what it is pretrained on.
+        pretraining: how long.
+        reinforce: settings of the strategy `reinforce`.
+        evolution: settings of the strategy `evolution`.
+    """
+
+    batch_size: int = 1024
+    decoding: Literal["free", "grammar"] = "grammar"
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    reinforce: ReinforceConfig = field(default_factory=ReinforceConfig)
+    evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
+
+    def __post_init__(self) -> None:
+        _at_least(self, 2, "batch_size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HallOfFameConfig:
+    """What is remembered as the best.
+
+    Attributes:
+        size: entries of the hall of fame.
+        database: database URL; empty for `library.db` in the run's folder.
+    """
+
+    size: int = 64
+    database: str = ""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingConfig:
+    """Weights & Biases; the run's own files are always written.
+
+    Attributes:
+        wandb: `offline` writes into the run's folder, `online` needs an account, `disabled` does nothing.
+        project: project name.
+    """
+
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+    project: str = "tamiyo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that decides a run.
+
+    Attributes:
+        seed: of everything random.
+        device: where policy and candidates are computed, as torch names it.
+        strategy: `reinforce`, `random` or `evolution`.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    strategy: Literal["reinforce", "random", "evolution"] = "reinforce"
+    run: RunConfig = field(default_factory=RunConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    language: LanguageConfig = field(default_factory=LanguageConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    crucible: CrucibleConfig = field(default_factory=CrucibleConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    architect: ArchitectConfig = field(default_factory=ArchitectConfig)
+    hall_of_fame: HallOfFameConfig = field(default_factory=HallOfFameConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "seed")
+        if self.seed > MAX_SEED:
+            raise ConfigError(f"seed is {self.seed}; expected at most {MAX_SEED:,}")
+        find_device(self.device)
+
+
+def load_config(overrides: Sequence[str], environ: Mapping[str, str], base: Config | None = None) -> Config:
+    """Return the configuration of all layers, the strongest last: default, file, environment, overrides.
+
+    Args:
+        overrides: Hydra overrides such as `architect.batch_size=64` or `profile=evidence`.
+        environ: environment; `TAMIYO_ARCHITECT__BATCH_SIZE=64` stands for the first of these.
+        base: replaces defaults and files, as when a run is resumed; overrides still apply.
+
+    Raises:
+        ConfigError: naming the setting, what came and what was expected.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    merged = {_key(text): text for text in [*_from_environment(environ), *overrides]}
+    ConfigStore.instance().store("defaults", _plain(asdict(base or Config())))
+    name = "resume" if base else "train"
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            composed = compose(name, list(merged.values()))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    return _build(Config, OmegaConf.to_container(composed, resolve=True), "")
+
+
+def read_config(path: Path) -> Config:
+    """Return the configuration that `write_config` wrote."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as a configuration: {error}") from error
+    return _build(Config, data, "")
+
+
+def config_yaml(config: Config) -> str:
+    """Return the configuration as YAML, every setting resolved."""
+    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain nested data, for the ledger."""
+    return _plain(asdict(config))
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[str]:
+    """Return overrides for the settings among environment variables; `__` stands for a dot."""
+    return [
+        f"{name.removeprefix(ENVIRONMENT_PREFIX).lower().replace('__', '.')}={value}"
+        for name, value in sorted(environ.items())
+        if is_setting(name)
+    ]
+
+
+def is_setting(name: str) -> bool:
+    """Say whether an environment variable is a setting of a run."""
+    return name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(_NOT_SETTINGS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _build(kind: Any, value: Any, path: str) -> Any:
+    """Return `value` as an instance of the annotated type `kind`, checked all the way down."""
+    if is_dataclass(kind):
+        return _build_section(kind, value, path)
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _build(get_args(kind)[0], value, path)
+    if origin is tuple:
+        return _build_tuple(kind, value, path)
+    if origin is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f"{path} is {value!r}; expected one of {', '.join(map(str, get_args(kind)))}")
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{path} is {value!r}; expected a value of type {kind.__name__}")
+    return value
+
+
+def _build_section(kind: Any, value: Any, path: str) -> Any:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path or 'the configuration'} is {value!r}; expected a section")
+    names = {entry.name for entry in fields(kind)}
+    unknown = [f"{path}{key}" for key in value if key not in names]
+    if unknown:
+        raise ConfigError(f"unknown setting {', '.join(unknown)}; expected {', '.join(sorted(names))}")
+    hints = get_type_hints(kind)
+    return kind(
+        **{
+            name: _build(
+                hints[name], inner, f"{path}{name}." if is_dataclass(hints[name]) else f"{path}{name}"
+            )
+            for name, inner in value.items()
+        }
+    )
+
+
+def _build_tuple(kind: Any, value: Any, path: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{path} is {value!r}; expected a list")
+    inner = get_args(kind)
+    if len(inner) == 2 and inner[1] is Ellipsis:
+        return tuple(_build(inner[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+    if len(inner) != len(value):
+        raise ConfigError(f"{path} has {len(value)} items; expected {len(inner)}")
+    return tuple(
+        _build(k, item, f"{path}[{i}]") for i, (k, item) in enumerate(zip(inner, value, strict=True))
+    )

@@ -1,0 +1,233 @@
+"""The loop, generation by generation: ask, judge, tell, record; read this file first.
+
+    Strategy.ask -> Judge.judge -> Strategy.tell -> Curriculum.observe -> checkpoint -> commit_generation
+
+A generation exists once its transaction is committed: the checkpoint is written just before, the line of
+metrics just after, and a resumed run starts from the last committed generation whatever stopped the process.
+`record_s` is the checkpoint's time: the commit itself cannot be part of the metrics that it commits.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from architect.strategy import Program, Strategy
+from architect.token_space import TokenSpace, names
+from curricula.curriculum import Curriculum, StageState
+from curricula.task import Task
+from hall_of_fame.records import CandidateRecord, Entry
+from hall_of_fame.store import Store
+from tamiyo.judging import Judge, Judgement, Verdict
+from tamiyo.metrics import generation_metrics, num_solved, task_score
+from tamiyo.runs import RunFolder
+
+#: Distinct programs whose mean score is logged as the search's best so far.
+BEST = 50
+
+
+class Observer(Protocol):
+    """Whoever watches the loop: the terminal, Weights & Biases."""
+
+    def phase(self, generation: int, name: str, total: int = 0) -> None:
+        """Hear that a phase begins, with the number of trainings in it."""
+        ...
+
+    def advance(self, done: int) -> None:
+        """Hear that `done` more trainings ended."""
+        ...
+
+    def generation(self, metrics: dict[str, Any], best: Sequence[Entry]) -> None:
+        """Hear that a generation is committed; `best` is the hall of fame, best first."""
+        ...
+
+
+@dataclass(kw_only=True)
+class LoopState:
+    """What the loop itself carries from one generation to the next, besides the strategy's own state.
+
+    Attributes:
+        generation: number of the next generation.
+        stage: where the curriculum stands.
+        evaluations: trainings so far.
+        best_reward: highest reward so far.
+        best_scores: for each task, the mean scores of the best distinct programs, when first trained on it.
+    """
+
+    generation: int = 0
+    stage: StageState = field(default_factory=StageState)
+    evaluations: int = 0
+    best_reward: float = float("-inf")
+    best_scores: dict[str, list[float]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; `from_dict` is its inverse."""
+        return {**asdict(self), "stage": self.stage.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "LoopState":
+        """Return the state that `to_dict` wrote."""
+        return cls(**{**data, "stage": StageState.from_dict(data["stage"])})
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """Composes the floors into a run.
+
+    Attributes:
+        strategy: who proposes.
+        space: what its programs are written in.
+        judge: who judges.
+        curriculum: on what.
+        store: where every generation is committed.
+        folder: the run's files.
+        run_id: the run's name in the store.
+        batch_size: candidates a generation.
+        hall_of_fame_size: entries of the view shown to observers.
+        observer: who watches.
+        state: where the loop stands.
+        should_stop: set from outside (by Ctrl-C) to end after the generation in flight.
+    """
+
+    strategy: Strategy
+    space: TokenSpace
+    judge: Judge
+    curriculum: Curriculum
+    store: Store
+    folder: RunFolder
+    run_id: str
+    batch_size: int
+    hall_of_fame_size: int
+    observer: Observer
+    state: LoopState = field(default_factory=LoopState)
+    should_stop: bool = False
+
+    def run(self, generations: int) -> None:
+        """Run generations until `generations` are committed in all, or until asked to stop."""
+        while self.state.generation < generations and not self.should_stop:
+            self.step()
+
+    def step(self) -> dict[str, Any]:
+        """Run, record and return the metrics of one generation."""
+        start = time.perf_counter()
+        state = self.state
+        tasks = self.curriculum.tasks(state.stage.stage)
+        self.observer.phase(state.generation, "sample")
+        programs = self.strategy.ask(self.batch_size)
+        sampled = time.perf_counter()
+        judgement = self._judge(programs, tasks)
+        judged = time.perf_counter()
+        self.observer.phase(state.generation, "update")
+        learned = self.strategy.tell(programs, [v.reward.total for v in judgement.verdicts])
+        seconds = {
+            "sample_s": sampled - start,
+            **{f"{name}_s": value for name, value in judgement.seconds.items()},
+            "update_s": time.perf_counter() - judged,
+        }
+        metrics = self._metrics(judgement, tasks, learned, seconds)
+        metrics |= self._observe(judgement, tasks)
+        self._record(judgement, tasks, metrics, start)
+        return metrics
+
+    def _judge(self, programs: Sequence[Program], tasks: Sequence[Task]) -> Judgement:
+        return self.judge.judge(
+            [names(self.space, program) for program in programs],
+            tasks,
+            begin=lambda num: self.observer.phase(self.state.generation, "evaluate", num),
+            progress=self.observer.advance,
+        )
+
+    def _metrics(
+        self,
+        judgement: Judgement,
+        tasks: Sequence[Task],
+        learned: dict[str, float],
+        seconds: dict[str, float],
+    ) -> dict[str, Any]:
+        state = self.state
+        own = generation_metrics(judgement, tasks)
+        state.evaluations += own["evaluations"]
+        state.best_reward = max(state.best_reward, own["reward_best"])
+        return {
+            "generation": state.generation,
+            "evaluations": own["evaluations"],
+            "evaluations_total": state.evaluations,
+            "stage": self.curriculum.stages[state.stage.stage].name,
+            **own,
+            "best_so_far": state.best_reward,
+            **self._best_metrics(judgement, tasks),
+            "hall_of_fame_size": len(judgement.snapshot.entries),
+            "entropy": own["token_entropy"],
+            **learned,
+            **seconds,
+            "blueprints_per_s": len(judgement.trained) / max(seconds["evaluate_s"], 1e-9),
+        }
+
+    def _best_metrics(self, judgement: Judgement, tasks: Sequence[Task]) -> dict[str, float]:
+        """Return, for each task, the mean score of the best distinct programs so far, as first measured."""
+        metrics = {}
+        for task in tasks:
+            new = [
+                task_score(verdict.evaluation, task)
+                for verdict in judgement.verdicts
+                if task.name in verdict.novel_tasks and verdict.evaluation is not None
+            ]
+            best = sorted([*self.state.best_scores.get(task.name, []), *new], reverse=True)[:BEST]
+            self.state.best_scores[task.name] = best
+            if best:
+                metrics[f"best{BEST}_{task.name}_mean"] = sum(best) / len(best)
+        return metrics
+
+    def _observe(self, judgement: Judgement, tasks: Sequence[Task]) -> dict[str, Any]:
+        """Count the generation for the curriculum; return the numbers its criterion looked at."""
+        num_valid, solved = num_solved(judgement, tasks[-1])
+        self.state.stage, report = self.curriculum.observe(
+            self.state.stage, num_valid=num_valid, num_solved=solved
+        )
+        return {
+            "stage_generation": report.stage_generation,
+            "stage_solve_rate": report.solve_rate,
+            "stage_window_rate": report.window_rate,
+            "stage_promoted": report.promoted,
+        }
+
+    def _record(
+        self, judgement: Judgement, tasks: Sequence[Task], metrics: dict[str, Any], start: float
+    ) -> None:
+        """Write the checkpoint, commit the generation, then tell everyone else."""
+        generation = self.state.generation
+        self.observer.phase(generation, "record")
+        self.state.generation += 1
+        begun = time.perf_counter()
+        checkpoint = self.folder.save_checkpoint(
+            generation, {"loop": self.state.to_dict(), "strategy": self.strategy.state_dict()}
+        )
+        metrics["record_s"] = time.perf_counter() - begun
+        metrics["generation_s"] = time.perf_counter() - start
+        valid = [v.blueprint for v in judgement.verdicts if v.blueprint is not None]
+        self.store.commit_generation(
+            self.run_id,
+            generation,
+            stage=metrics["stage"],
+            metrics=metrics,
+            candidates=[_candidate(i, verdict) for i, verdict in enumerate(judgement.verdicts)],
+            blueprints=valid,
+            evaluations=judgement.trained,
+            tasks=self.judge.task_records(tasks),
+            checkpoint=checkpoint,
+            max_fingerprints=4 * self.hall_of_fame_size,
+        )
+        self.folder.append_metrics(metrics)
+        self.observer.generation(metrics, judgement.snapshot.entries)
+
+
+def _candidate(position: int, verdict: Verdict) -> CandidateRecord:
+    return CandidateRecord(
+        position=position,
+        tokens=verdict.tokens,
+        blueprint_id=None if verdict.blueprint is None else verdict.blueprint.id,
+        status="rejected" if verdict.blueprint is None else verdict.reward.status,
+        rule="" if verdict.error is None else verdict.error.rule,
+        reward=verdict.reward.total,
+        terms={} if verdict.reward.terms is None else asdict(verdict.reward.terms),
+    )

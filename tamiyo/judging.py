@@ -1,0 +1,241 @@
+"""From programs to rewards: parses, looks up what is known, trains the rest, weighs; updates no policy."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from blueprints import Blueprint, BlueprintError, Language, parse
+from crucible import Crucible
+from crucible.engines.base import Progress
+from crucible.evaluation import Evaluation, TaskResult
+from crucible.reward import INVALID, RewardBounds, RewardBreakdown, RewardWeights, reward
+from crucible.statistics import CLIP_NORM
+from curricula.task import Task
+from hall_of_fame.records import Snapshot, TaskRecord
+from hall_of_fame.similarity import redundancy
+from hall_of_fame.store import Store
+
+Tokens = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One candidate, judged.
+
+    Attributes:
+        tokens: the program as the strategy wrote it.
+        blueprint: what it parses to; absent when it is not one.
+        error: why it is not one.
+        evaluation: all evidence on the stage's tasks, earlier generations included.
+        reward: what the strategy is told, and its terms.
+        is_novel: whether nothing was on record for it, and no earlier candidate of the batch is isomorphic.
+        novel_tasks: the stage's tasks on which nothing was on record for it, likewise.
+    """
+
+    tokens: Tokens
+    blueprint: Blueprint | None
+    error: BlueprintError | None
+    evaluation: Evaluation | None
+    reward: RewardBreakdown
+    is_novel: bool = False
+    novel_tasks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One generation, judged.
+
+    Attributes:
+        verdicts: one a candidate, in order.
+        trained: the trainings that were done for it.
+        snapshot: the hall of fame that redundancy was measured against.
+        seconds: time of each phase: `parse`, `evaluate`, `reward`.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    trained: tuple[Evaluation, ...]
+    snapshot: Snapshot
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Judges batches of programs against what one run has on record.
+
+    Attributes:
+        language: what programs are read with.
+        crucible: where they are trained.
+        store: the ledger that is asked for what is known.
+        run_id: the run whose records count, so that a run does not depend on its neighbours.
+        seeds: seeds of trainings, in the order in which a blueprint uses them up.
+        weights: of the reward's terms.
+        bounds: of the reward's scales.
+        hall_of_fame_size: entries that redundancy is measured against.
+    """
+
+    language: Language
+    crucible: Crucible
+    store: Store
+    run_id: str
+    seeds: tuple[int, ...]
+    weights: RewardWeights
+    bounds: RewardBounds
+    hall_of_fame_size: int
+
+    def task_records(self, tasks: Sequence[Task]) -> tuple[TaskRecord, ...]:
+        """Return the tasks as the ledger knows them: with the host and engine settings that decide scores."""
+        return tuple(
+            TaskRecord.of(task, host_width=self.crucible.width, clip_norm=CLIP_NORM) for task in tasks
+        )
+
+    def judge(
+        self,
+        programs: Sequence[Tokens],
+        tasks: Sequence[Task],
+        begin: Callable[[int], None] = lambda num: None,
+        progress: Progress | None = None,
+    ) -> Judgement:
+        """Judge `programs` on `tasks`, the newest last.
+
+        A blueprint without evidence is trained from the first seed on each task; one with evidence on fewer
+        than all seeds is trained from one fresh seed more; a (blueprint, task, seed) is never repeated.
+        `begin` hears how many trainings there will be, `progress` how many ended since its last call.
+        """
+        clock = _Clock()
+        parsed = [self._parse(tokens) for tokens in programs]
+        blueprints = {b.id: b for b in parsed if isinstance(b, Blueprint)}
+        clock.lap("parse")
+        keys = [record.key for record in self.task_records(tasks)]
+        engine_id = self.crucible.engine_id
+        known = self.store.known_results(
+            blueprints, engine_id, keys, run_id=self.run_id, with_fingerprints=True
+        )
+        trained = self._train(list(blueprints.values()), tasks, known, begin, progress)
+        clock.lap("evaluate")
+        snapshot = self.store.snapshot(self.hall_of_fame_size, keys, run_id=self.run_id, engine_id=engine_id)
+        evidence = {
+            id_: replace(trained[id_], results=(*known.get(id_, ()), *trained[id_].results))
+            for id_ in blueprints
+        }
+        spent = {id_ for id_, evaluation in trained.items() if not evaluation.results}
+        redundancies = self._redundancies(list(evidence.values()), tasks[-1], snapshot, spent)
+        seen: set[str] = set()
+        verdicts = []
+        for tokens, result in zip(programs, parsed, strict=True):
+            verdicts.append(self._verdict(tokens, result, evidence, redundancies, tasks, known, seen))
+        clock.lap("reward")
+        return Judgement(
+            verdicts=tuple(verdicts),
+            trained=tuple(e for e in trained.values() if e.results),
+            snapshot=snapshot,
+            seconds=clock.seconds,
+        )
+
+    def _parse(self, tokens: Tokens) -> Blueprint | BlueprintError:
+        try:
+            return parse(tokens, self.language)
+        except BlueprintError as error:
+            return error
+
+    def _train(
+        self,
+        blueprints: Sequence[Blueprint],
+        tasks: Sequence[Task],
+        known: dict[str, list[TaskResult]],
+        begin: Callable[[int], None],
+        progress: Progress | None,
+    ) -> dict[str, Evaluation]:
+        """Train what is missing; return an evaluation of the new results alone for every blueprint."""
+        jobs = []
+        for blueprint in blueprints:
+            for task in tasks:
+                used = {r.seed for r in known.get(blueprint.id, ()) if r.task == task.name}
+                fresh = [seed for seed in self.seeds if seed not in used]
+                if fresh:
+                    jobs.append((blueprint, task, fresh[0]))
+        begin(len(jobs))
+        results: dict[str, list[TaskResult]] = {blueprint.id: [] for blueprint in blueprints}
+        trained = self.crucible.run_jobs(jobs, fingerprints=True, progress=progress)
+        for (blueprint, _, _), result in zip(jobs, trained, strict=True):
+            results[blueprint.id].append(result)
+        return {b.id: self.crucible.describe(b, tasks, results[b.id]) for b in blueprints}
+
+    def _redundancies(
+        self, evaluations: Sequence[Evaluation], task: Task, snapshot: Snapshot, spent: set[str]
+    ) -> dict[str, float]:
+        """Return, for each distinct blueprint, 1 when the hall of fame holds it, else its nearest CKA.
+
+        One whose seeds are all `spent` brings no evidence at all any more, so it is redundant too.
+        """
+        if not evaluations:
+            return {}
+        shape = (len(task.probe()), self.crucible.width)
+        prints = np.stack([_fingerprint(evaluation, task, shape) for evaluation in evaluations])
+        hall = list(snapshot.fingerprints.get(task.name, {}).values())
+        values = redundancy(
+            [evaluation.blueprint_id for evaluation in evaluations],
+            torch.from_numpy(prints),
+            known_ids=snapshot.ids | spent,
+            snapshot=torch.from_numpy(np.stack(hall)) if hall else torch.empty(0, *shape),
+        )
+        return {e.blueprint_id: value for e, value in zip(evaluations, values, strict=True)}
+
+    def _verdict(
+        self,
+        tokens: Tokens,
+        parsed: Blueprint | BlueprintError,
+        evidence: dict[str, Evaluation],
+        redundancies: dict[str, float],
+        tasks: Sequence[Task],
+        known: dict[str, list[TaskResult]],
+        seen: set[str],
+    ) -> Verdict:
+        if isinstance(parsed, BlueprintError):
+            return Verdict(tokens=tokens, blueprint=None, error=parsed, evaluation=None, reward=INVALID)
+        is_first = parsed.id not in seen
+        seen.add(parsed.id)
+        evaluation = evidence[parsed.id]
+        breakdown = reward(
+            evaluation,
+            tasks,
+            redundancy=redundancies[parsed.id] if is_first else 1.0,
+            weights=self.weights,
+            bounds=self.bounds,
+        )
+        return Verdict(
+            tokens=tokens,
+            blueprint=parsed,
+            error=None,
+            evaluation=evaluation,
+            reward=breakdown,
+            is_novel=is_first and parsed.id not in known,
+            novel_tasks=frozenset(
+                task.name
+                for task in tasks
+                if is_first and all(result.task != task.name for result in known.get(parsed.id, ()))
+            ),
+        )
+
+
+def _fingerprint(evaluation: Evaluation, task: Task, shape: tuple[int, int]) -> np.ndarray:
+    """Return the first fingerprint on `task`, NaN where there is none."""
+    for result in evaluation.results:
+        if result.task == task.name and result.fingerprint is not None:
+            return result.fingerprint.astype(np.float32)
+    return np.full(shape, np.nan, np.float32)
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = now - self._last
+        self._last = now

@@ -1,0 +1,94 @@
+"""One generation as one line of numbers; says nothing of where the line goes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from crucible.evaluation import Evaluation
+from curricula.task import Task
+from tamiyo.judging import Judgement, Tokens, Verdict
+
+
+def generation_metrics(judgement: Judgement, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return reward quantiles and terms, rates, scores and counts of one judged generation."""
+    verdicts = judgement.verdicts
+    valid = [v for v in verdicts if v.blueprint is not None]
+    distinct = _distinct(valid)
+    rewards = np.array([v.reward.total for v in verdicts])
+    quantiles = {f"reward_q{int(100 * q)}": float(np.quantile(rewards, q)) for q in (0.1, 0.5, 0.9)}
+    return {
+        "evaluations": sum(len(evaluation.results) for evaluation in judgement.trained),
+        "reward_mean": float(rewards.mean()),
+        "reward_best": float(rewards.max()),
+        **quantiles,
+        "valid_rate": len(valid) / len(verdicts),
+        "unique_rate": len(distinct) / len(valid) if valid else 0.0,
+        "novel_rate": sum(v.is_novel for v in verdicts) / len(verdicts),
+        "length_mean": fmean(len(v.tokens) for v in verdicts),
+        "token_entropy": token_entropy([v.tokens for v in verdicts]),
+        **_score_metrics([v.evaluation for v in distinct if v.evaluation], tasks),
+        **_term_metrics(valid),
+        **_count_metrics(verdicts),
+    }
+
+
+def task_score(evaluation: Evaluation, task: Task) -> float:
+    """Return the mean test score over the recorded seeds; a training that failed counts as 0."""
+    return fmean(result.score for result in evaluation.results if result.task == task.name)
+
+
+def num_solved(judgement: Judgement, task: Task) -> tuple[int, int]:
+    """Return how many candidates are valid, and how many of them solve `task`."""
+    evaluations = [v.evaluation for v in judgement.verdicts if v.evaluation is not None]
+    return len(evaluations), sum(task_score(evaluation, task) >= task.solved for evaluation in evaluations)
+
+
+def token_entropy(programs: Sequence[Tokens]) -> float:
+    """Return the mean over positions of the entropy, in nats, of the token there among the programs.
+
+    It is measured on the programs, so it exists for every strategy; a policy logs its own as `entropy`.
+    """
+    entropies = []
+    for position in range(max((len(program) for program in programs), default=0)):
+        counts = Counter(program[position] for program in programs if len(program) > position)
+        share = np.array(list(counts.values())) / counts.total()
+        entropies.append(float(-(share * np.log(share)).sum()))
+    return fmean(entropies) if entropies else 0.0
+
+
+def _distinct(valid: Sequence[Verdict]) -> list[Verdict]:
+    """Return the first candidate of each isomorphism class."""
+    first: dict[str, Verdict] = {}
+    for verdict in valid:
+        assert verdict.blueprint is not None
+        first.setdefault(verdict.blueprint.id, verdict)
+    return list(first.values())
+
+
+def _score_metrics(distinct: Sequence[Evaluation], tasks: Sequence[Task]) -> dict[str, float]:
+    metrics = {}
+    for task in tasks:
+        scores = [task_score(evaluation, task) for evaluation in distinct]
+        if scores:
+            metrics[f"score_{task.name}_mean"] = fmean(scores)
+            metrics[f"score_{task.name}_best"] = max(scores)
+            metrics[f"solved_{task.name}_rate"] = fmean(score >= task.solved for score in scores)
+    return metrics
+
+
+def _term_metrics(valid: Sequence[Verdict]) -> dict[str, float]:
+    terms: list[Mapping[str, float]] = [asdict(v.reward.terms) for v in valid if v.reward.terms is not None]
+    return {f"term_{name}_mean": fmean(row[name] for row in terms) for name in (terms[0] if terms else ())}
+
+
+def _count_metrics(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    statuses = Counter(v.reward.status for v in verdicts)
+    rules = Counter(v.error.rule for v in verdicts if v.error is not None)
+    return {
+        **{f"status_{name}": count for name, count in sorted(statuses.items())},
+        **{f"rule_{name}": count for name, count in sorted(rules.items())},
+    }

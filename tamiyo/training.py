@@ -1,0 +1,312 @@
+"""Builds or resumes a run from its configuration and writes its files; the loop itself is engine.py."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from architect.corpus import build_corpus
+from architect.language_space import LanguageSpace
+from architect.policy import Policy
+from architect.pretraining import pretrain
+from architect.strategies import Ingredients, build_strategy
+from blueprints import LANGUAGE, Language
+from crucible import Crucible
+from crucible.engines.base import single_thread
+from crucible.latency import LatencyTable
+from hall_of_fame.records import Entry, RunRecord
+from hall_of_fame.store import Store
+from tamiyo.config import SEEDS_A_RUN, Config, ConfigError, as_dict
+from tamiyo.engine import Engine, LoopState, Observer
+from tamiyo.judging import Judge
+from tamiyo.progress import Progress
+from tamiyo.report import write_report
+from tamiyo.runs import RunFolder
+from tamiyo.tracking import Tracker, make_tracker
+
+#: Best blueprints that the report draws and the tracker tables.
+SHOWN = 12
+
+
+def train(config: Config, folder: RunFolder) -> dict[str, Any]:
+    """Run the search of `folder` from where it stands to the end of its budget; return its summary."""
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        # The policy is small: a second thread gains little, and numbers would depend on the number of cores.
+        stack.enter_context(single_thread())
+        stack.enter_context(folder.locked())
+        progress = stack.enter_context(Progress(config.budget.generations))
+        store = stack.enter_context(Store.open(config.hall_of_fame.database or folder.database, create=True))
+        language = Language(
+            rows=LANGUAGE.rows,
+            max_length=config.language.max_length,
+            max_flops=config.language.max_flops,
+        )
+        crucible = stack.enter_context(_crucible(config, folder, language, progress))
+        space = LanguageSpace(language)
+        policy = _pretrained_policy(config, folder, space, progress)
+        tracker = make_tracker(
+            config.tracking.wandb, config.tracking.project, folder.run_id, folder.path, as_dict(config)
+        )
+        stack.callback(tracker.finish)
+        engine = _engine(config, folder, store, crucible, space, policy, _Watch(progress, tracker))
+        _register(config, folder, store, language)
+        _resume(engine, folder, store, progress)
+        with _ending_cleanly(engine, progress):
+            engine.run(config.budget.generations)
+        entries = store.top(SHOWN, run_id=folder.run_id)
+        tracker.log_table(entries)
+        summary = _summary(config, folder, engine, store, entries, time.perf_counter() - start)
+        folder.write_summary(summary)
+        rows = store.metrics(folder.run_id)
+        if rows:
+            progress.say("drawing the report")
+            with folder.writing(folder.path / "report.html"):
+                write_report(folder.path, rows, entries, summary, language=language)
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch(Observer):
+    """Tells the terminal and the tracker."""
+
+    progress: Progress
+    tracker: Tracker
+
+    def phase(self, generation: int, name: str, total: int = 0) -> None:
+        self.progress.phase(generation, name, total)
+
+    def advance(self, done: int) -> None:
+        self.progress.advance(done)
+
+    def generation(self, metrics: dict[str, Any], best: Sequence[Entry]) -> None:
+        self.progress.generation(metrics, best)
+        self.tracker.log(metrics)
+
+
+def _crucible(config: Config, folder: RunFolder, language: Language, progress: Progress) -> Crucible:
+    """Return the Crucible with the run's latency table: its own, else the given one, else a measured one."""
+    if folder.latency_table.exists():
+        table = LatencyTable.load(folder.latency_table)
+    else:
+        if config.crucible.latency_table:
+            table = LatencyTable.load(config.crucible.latency_table)
+        else:
+            progress.say(f"measuring op latencies on {config.device}")
+            table = LatencyTable.measure(width=config.crucible.width, device=config.device, language=language)
+        table.check(config.crucible.width, config.device)
+        table.save(folder.latency_table)
+    return Crucible(
+        width=config.crucible.width,
+        engine=config.crucible.engine,
+        device=config.device,
+        num_workers=config.crucible.num_workers or None,
+        latency_table=table,
+        language=language,
+    )
+
+
+def _pretrained_policy(config: Config, folder: RunFolder, space: LanguageSpace, progress: Progress) -> Policy:
+    """Return the policy after pretraining, from the run's folder where it was done before."""
+    architect = config.architect
+    policy = Policy(len(space.tokens), space.max_length, architect.policy, seed=config.seed)
+    path = folder.checkpoints / "pretrained.pt"
+    if path.exists():
+        policy.load_state_dict(folder.load_state(path)["policy"])
+        return policy
+    progress.say("pretraining the Architect on human blueprints and their variations")
+    corpus = build_corpus(space, architect.corpus, config.seed)
+    report = pretrain(policy, space, corpus, architect.pretraining, seed=config.seed, device=config.device)
+    progress.say(
+        f"pretrained on {report.num_train:,} programs: held-out loss {report.held_out_loss:.3f} nats a "
+        f"token, validity in free decoding {report.validity_before:.0%} -> {report.validity:.0%}"
+    )
+    folder.save_state(path, {"policy": policy.state_dict(), "report": asdict(report)})
+    return policy
+
+
+def _engine(
+    config: Config,
+    folder: RunFolder,
+    store: Store,
+    crucible: Crucible,
+    space: LanguageSpace,
+    policy: Policy,
+    observer: Observer,
+) -> Engine:
+    architect = config.architect
+    first_seed = config.seed * SEEDS_A_RUN
+    return Engine(
+        strategy=build_strategy(
+            config.strategy,
+            Ingredients(
+                space=space,
+                policy=policy,
+                decoding=architect.decoding,
+                seed=config.seed,
+                device=config.device,
+                reinforce=architect.reinforce,
+                evolution=architect.evolution,
+            ),
+        ),
+        space=space,
+        judge=Judge(
+            language=space.language,
+            crucible=crucible,
+            store=store,
+            run_id=folder.run_id,
+            seeds=tuple(range(first_seed, first_seed + config.crucible.max_seeds)),
+            weights=config.reward.weights,
+            bounds=config.reward.bounds,
+            hall_of_fame_size=config.hall_of_fame.size,
+        ),
+        curriculum=config.curriculum.build(),
+        store=store,
+        folder=folder,
+        run_id=folder.run_id,
+        batch_size=architect.batch_size,
+        hall_of_fame_size=config.hall_of_fame.size,
+        observer=observer,
+    )
+
+
+def _register(config: Config, folder: RunFolder, store: Store, language: Language) -> None:
+    """Record the run; nothing happens when it is on record already."""
+    environment = folder.environment()
+    store.add_run(
+        RunRecord(
+            id=folder.run_id,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seed=config.seed,
+            config=as_dict(config),
+            command=environment["command"],
+            code_version=environment["code_version"],
+            language_version=language.version_hash,
+            environment=environment,
+        )
+    )
+
+
+def _resume(engine: Engine, folder: RunFolder, store: Store, progress: Progress) -> None:
+    """Put the engine behind the last committed generation, and the metrics file with it."""
+    last = store.last_generation(folder.run_id)
+    if last is None:
+        folder.rewrite_metrics([])
+        return
+    state = folder.load_state(folder.checkpoints / last.checkpoint)
+    engine.state = LoopState.from_dict(state["loop"])
+    engine.strategy.load_state_dict(state["strategy"])
+    folder.rewrite_metrics(store.metrics(folder.run_id))
+    for change in folder.note_resume(engine.state.generation):
+        progress.say(f"going on under another environment, numbers may differ: {change}")
+
+
+@contextmanager
+def _ending_cleanly(engine: Engine, progress: Progress) -> Iterator[None]:
+    """Let the first Ctrl-C (or SIGTERM) end the run after the generation in flight, the second at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if engine.should_stop:
+            raise KeyboardInterrupt
+        engine.should_stop = True
+        progress.say("ending after this generation; once more to stop at once")
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _summary(
+    config: Config,
+    folder: RunFolder,
+    engine: Engine,
+    store: Store,
+    entries: Sequence[Entry],
+    seconds: float,
+) -> dict[str, Any]:
+    rows = store.metrics(engine.run_id)
+    counts = store.counts(engine.run_id)
+    first_of_stage: dict[str, int] = {}
+    for row in rows:
+        first_of_stage.setdefault(row["stage"], row["generation"])
+    return {
+        "run_id": engine.run_id,
+        "strategy": config.strategy,
+        "seed": config.seed,
+        "generations": engine.state.generation,
+        "budget_generations": config.budget.generations,
+        "is_complete": engine.state.generation >= config.budget.generations,
+        "evaluations": counts.evaluations,
+        "blueprints": counts.blueprints,
+        "database": store.name,
+        "library": store.name if config.hall_of_fame.database else str(folder.path),
+        "stages": first_of_stage,
+        "best_reward": engine.state.best_reward,
+        "best": [
+            {"id": entry.id, "program": " ".join(entry.tokens), "performance": entry.performance}
+            for entry in entries
+        ],
+        "last": rows[-1] if rows else {},
+        "this_process_s": seconds,
+    }
+
+
+def new_run_folder(config: Config) -> RunFolder:
+    """Create the folder of a new run; without `run.dir` it is named by strategy, seed and time."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{stamp}-{config.strategy}-seed{config.seed}"
+    return RunFolder.create(Path(config.run.dir or Path("runs") / name), config)
+
+
+def resumed_config(folder: RunFolder, wanted: Config) -> Config:
+    """Return the run's own configuration with the budget, workers and tracking of `wanted`.
+
+    `wanted` is the run's configuration under overrides; anything else that differs is refused.
+    """
+    own = folder.config()
+    allowed = replace(
+        own,
+        run=wanted.run,
+        budget=wanted.budget,
+        tracking=wanted.tracking,
+        crucible=replace(own.crucible, num_workers=wanted.crucible.num_workers),
+    )
+    if allowed != wanted:
+        changed = _differences(as_dict(own), as_dict(wanted))
+        raise ConfigError(
+            f"{', '.join(changed)} cannot change in a resumed run; leave it out, or start a new run"
+        )
+    return allowed
+
+
+def _differences(a: dict[str, Any], b: dict[str, Any], path: str = "") -> list[str]:
+    """Return the dotted names of the settings that differ."""
+    names = []
+    for key in a:
+        if isinstance(a[key], dict):
+            names += _differences(a[key], b[key], f"{path}{key}.")
+        elif a[key] != b[key]:
+            names.append(f"{path}{key}")
+    free = ("run.", "budget.", "tracking.", "crucible.num_workers")
+    return [name for name in names if not name.startswith(free)]
+
+
+def describe_end(folder: RunFolder, summary: dict[str, Any]) -> str:
+    """Return where the curves and the library are, and how to go on."""
+    lines = [
+        f"curves   {folder.path / 'report.html'}  (numbers: {folder.metrics_file})",
+        f"library  {summary['database']}  (tamiyo list --library {summary['library']})",
+    ]
+    if not summary["is_complete"]:
+        lines.append(f"go on    python scripts/train_architect.py run.resume={folder.path}")
+    if sorted(folder.path.glob("wandb/offline-run-*")):
+        lines.append(f"W&B      wandb sync {folder.path / 'wandb'}/offline-run-*")
+    return "\n".join(lines)

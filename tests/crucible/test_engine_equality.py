@@ -1,0 +1,135 @@
+"""Batched gradients == reference gradients in float64, op by op and for random programs.
+
+The reference differentiates the compiled module by autograd; the compiled module equals the reference
+interpreter (tests/blueprints). By transitivity the batched engine trains what the language says.
+"""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blueprints import LANGUAGE, Blueprint, parse, random_program
+from crucible.engines.base import Job
+from crucible.engines.batched import BatchedEngine
+from crucible.engines.kernels import AutogradKernel
+from crucible.engines.reference import ReferenceEngine
+from crucible.initialisation import initial_parameters
+from crucible.program import build_program
+from curricula.task import Task
+from curricula.temporal import Temporal
+from curricula.xor import Xor
+
+#: A program for every op, with every kind of input that it takes.
+OP_PROGRAMS = {
+    "LINEAR": "LINEAR OUT_DIM_QUAD LINEAR OUT_DIM_QUARTER RELU LINEAR OUT_DIM_IN",
+    "CONV1D": "CONV1D KERNEL_3 CHANNELS_HALF CONV1D KERNEL_7 CHANNELS_IN TANH CONV1D KERNEL_5 CHANNELS_IN",
+    "DWCONV1D": "DWCONV1D KERNEL_3 GELU DWCONV1D KERNEL_7",
+    "GRU": "GRU TANH GRU",
+    "POOL_MEAN": "TANH POOL_MEAN LINEAR OUT_DIM_IN",
+    "POOL_MAX": "RELU POOL_MAX LINEAR OUT_DIM_IN",
+    "POOL_LAST": "TANH POOL_LAST LINEAR OUT_DIM_IN",
+    "LAYERNORM": "LINEAR OUT_DIM_QUARTER LAYERNORM RELU LINEAR OUT_DIM_IN POOL_MAX LAYERNORM",
+    "RELU": "LINEAR OUT_DIM_IN RELU",
+    "GELU": "LINEAR OUT_DIM_IN GELU",
+    "SILU": "LINEAR OUT_DIM_IN SILU",
+    "TANH": "LINEAR OUT_DIM_IN TANH",
+    "SIGMOID": "LINEAR OUT_DIM_IN SIGMOID",
+    "ADD": "RES_START GELU RES_END BRANCH_START POOL_MAX BRANCH_SEP TANH MERGE_ADD",
+    "MUL": "GATE_START POOL_MEAN LINEAR OUT_DIM_IN GATE_END BRANCH_START RELU BRANCH_SEP TANH MERGE_MUL",
+}
+
+
+def assert_gradients_agree(
+    blueprints: list[Blueprint], task: Task, seed: int = 0, steps: int | None = None
+) -> None:
+    """Compare float32 and float64 batched gradients with the reference's in float64."""
+    programs = [build_program(blueprint.graph, task, 16) for blueprint in blueprints]
+    parameters = [initial_parameters(program, seed) for program in programs]
+    train = task.splits(seed).train
+    arguments = (programs, parameters, train.inputs[:32, :steps], train.targets[:32])
+    oracle = ReferenceEngine().loss_and_gradients(*arguments, torch.float64)
+    double = BatchedEngine().loss_and_gradients(*arguments, torch.float64)
+    single = BatchedEngine().loss_and_gradients(*arguments, torch.float32)
+    for blueprint, (loss, gradient), (loss64, gradient64), (loss32, gradient32) in zip(
+        blueprints, oracle, double, single, strict=True
+    ):
+        message = " ".join(blueprint.tokens)
+        scale = float(gradient.abs().max())
+        assert abs(loss64 - loss) < 1e-12 * max(1.0, abs(loss)), message
+        assert float((gradient64 - gradient).abs().max()) < 1e-11 * max(1.0, scale), message
+        assert abs(loss32 - loss) < 2e-5 * max(1.0, abs(loss)), message
+        assert float((gradient32 - gradient).abs().max()) < 2e-4 * scale + 1e-7, message
+
+
+@pytest.mark.parametrize("op", sorted(LANGUAGE.ops))
+def test_every_op_has_the_gradients_of_its_module(op: str) -> None:
+    blueprint = parse(OP_PROGRAMS[op].split())
+    assert any(node.op == op for node in blueprint.graph.nodes)
+    assert_gradients_agree([blueprint], Xor())
+    for steps in (2, 5, 16):
+        assert_gradients_agree([blueprint], Temporal(), steps=steps)
+
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(seed=st.integers(0, 2**31), sequence=st.booleans())
+def test_random_programs_have_the_gradients_of_their_modules(seed: int, sequence: bool) -> None:
+    rng = random.Random(seed)
+    blueprints = [parse(random_program(rng)) for _ in range(6)]
+    assert_gradients_agree(blueprints, Temporal() if sequence else Xor(), seed % 1000)
+
+
+def test_human_blueprints_have_the_gradients_of_their_modules(human_blueprints: list[Blueprint]) -> None:
+    assert_gradients_agree(human_blueprints, Temporal())
+
+
+def test_short_trainings_agree_in_losses_and_representations(random_blueprints: list[Blueprint]) -> None:
+    task = Temporal(epochs=1, learning_rate=1e-4)
+    jobs = [Job(program=build_program(b.graph, task, 16), seed=1) for b in random_blueprints[:24]]
+    reference = ReferenceEngine().train(jobs, task, fingerprints=True)
+    batched = BatchedEngine().train(jobs, task, fingerprints=True)
+    for a, b in zip(reference, batched, strict=True):
+        assert a.loss_first == pytest.approx(b.loss_first, rel=1e-5)
+        assert a.loss_last == pytest.approx(b.loss_last, rel=1e-3)
+        assert a.gradient_norm_mean == pytest.approx(b.gradient_norm_mean, rel=1e-3)
+        assert a.fingerprint is not None
+        assert b.fingerprint is not None
+        assert a.fingerprint.shape == (256, 16)
+        np.testing.assert_allclose(a.fingerprint, b.fingerprint, atol=3e-3)
+
+
+def test_full_trainings_agree_in_their_mean_score(human_blueprints: list[Blueprint]) -> None:
+    task = Xor()
+    jobs = [Job(program=build_program(b.graph, task, 16), seed=0) for b in human_blueprints[:12]]
+    reference = [result.score for result in ReferenceEngine().train(jobs, task)]
+    batched = [result.score for result in BatchedEngine().train(jobs, task)]
+    assert np.mean(reference) == pytest.approx(np.mean(batched), abs=0.02)
+
+
+class SlowLinear(AutogradKernel):
+    """LINEAR with a forward alone."""
+
+    def forward(self, x, parameters, signature):
+        weight_MOI, bias_MO = parameters
+        return torch.einsum("mtbi,moi->mtbo", x[0], weight_MOI) + bias_MO[:, None, None]
+
+
+class SlowSilu(AutogradKernel):
+    """SILU with a forward alone."""
+
+    def forward(self, x, parameters, signature):
+        return x[0] * torch.sigmoid(x[0])
+
+
+def test_a_kernel_with_a_forward_alone_trains_like_one_with_a_backward() -> None:
+    task = Temporal(epochs=1)
+    programs = ["LINEAR OUT_DIM_HALF SILU LINEAR OUT_DIM_IN", "RES_START SILU LINEAR OUT_DIM_IN RES_END TANH"]
+    jobs = [Job(program=build_program(parse(p.split()).graph, task, 16), seed=0) for p in programs]
+    written = BatchedEngine().train(jobs, task)
+    derived = BatchedEngine(kernels={"LINEAR": SlowLinear(), "SILU": SlowSilu()}).train(jobs, task)
+    for a, b in zip(written, derived, strict=True):
+        assert a.status == b.status == "ok"
+        assert a.loss_last == pytest.approx(b.loss_last, rel=1e-4)

@@ -1,0 +1,63 @@
+"""Initial parameters depend on shapes and seed alone, and follow torch.nn's defaults."""
+
+import torch
+
+from blueprints import parse
+from crucible.host import build_host, load_parameters
+from crucible.initialisation import initial_parameters, split
+from crucible.minibatches import minibatches
+from crucible.program import build_program
+from curricula.temporal import Temporal
+from curricula.xor import Xor
+
+PROGRAM = build_program(parse("GRU LAYERNORM CONV1D KERNEL_3 CHANNELS_IN".split()).graph, Temporal(), 16)
+
+
+def test_a_seed_means_one_vector() -> None:
+    assert torch.equal(initial_parameters(PROGRAM, 3), initial_parameters(PROGRAM, 3))
+    assert not torch.equal(initial_parameters(PROGRAM, 3), initial_parameters(PROGRAM, 4))
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    initial_parameters(PROGRAM, 3)
+    minibatches(Temporal(), 3)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_every_parameter_lies_in_its_distribution() -> None:
+    for parameter, view in zip(
+        PROGRAM.parameters, split(PROGRAM, initial_parameters(PROGRAM, 0)), strict=True
+    ):
+        if parameter.init == "ones":
+            assert (view == 1).all()
+        elif parameter.init == "zeros":
+            assert (view == 0).all()
+        else:
+            assert view.abs().max() <= parameter.bound
+            assert view.abs().max() > 0.5 * parameter.bound or view.numel() < 8
+
+
+def test_parameters_have_the_shapes_of_the_module_in_its_order() -> None:
+    module = build_host(PROGRAM)
+    flat = initial_parameters(PROGRAM, 1)
+    load_parameters(module, flat)
+    for parameter, view in zip(module.parameters(), split(PROGRAM, flat), strict=True):
+        assert parameter.shape == view.shape
+        assert torch.equal(parameter, view)
+
+
+def test_the_bounds_are_those_of_torch_nn() -> None:
+    torch_module = build_host(PROGRAM)
+    for parameter, tensor in zip(PROGRAM.parameters, torch_module.parameters(), strict=True):
+        if parameter.init == "uniform" and tensor.numel() >= 64:
+            assert 0.8 * parameter.bound < float(tensor.detach().abs().max()) <= parameter.bound * (1 + 1e-6)
+
+
+def test_an_epoch_sees_every_example_once_and_in_an_order_of_its_own() -> None:
+    task = Temporal()
+    epochs = minibatches(task, 0).reshape(task.epochs, task.num_train)
+    assert (epochs.sort(1).values == torch.arange(task.num_train)).all()
+    assert not torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[0], minibatches(task, 1).reshape(epochs.shape)[0])
+    assert torch.equal(minibatches(Xor(), 0)[0], torch.arange(64))

@@ -1,0 +1,129 @@
+"""The latency table: complete, additive, the same after a round trip through its file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from blueprints import parse
+from crucible import Crucible, LatencyTable
+from crucible.errors import CrucibleError
+from curricula.xor import Xor
+
+_XOR = Xor()
+
+
+@pytest.fixture(scope="module")
+def table() -> LatencyTable:
+    return LatencyTable.measure(repeats=3)
+
+
+def test_every_random_program_has_a_prediction(table, random_blueprints, human_blueprints) -> None:
+    for blueprint in [*random_blueprints, *human_blueprints]:
+        assert table.predict(blueprint.graph) > 0
+
+
+def test_a_prediction_is_the_sum_of_its_ops(table) -> None:
+    relu, both = parse(["RELU"]), parse(["RELU", "TANH"])
+    tanh = parse(["TANH"])
+    assert table.predict(both.graph) == pytest.approx(table.predict(relu.graph) + table.predict(tanh.graph))
+
+
+def test_a_recurrence_costs_more_than_an_activation(table) -> None:
+    assert table.predict(parse(["GRU"]).graph) > 3 * table.predict(parse(["RELU"]).graph)
+
+
+def test_a_table_survives_its_file(table, tmp_path, random_blueprints) -> None:
+    path = tmp_path / "latency.json"
+    table.save(path)
+    loaded = LatencyTable.load(path)
+    assert loaded == table
+    with Crucible(num_workers=1, latency_table=loaded) as crucible:
+        evaluation = crucible.describe(random_blueprints[0], [_XOR], [])
+    assert evaluation.latency_us == table.predict(random_blueprints[0].graph)
+
+
+def test_a_kill_while_saving_leaves_the_table_that_was_there(table, tmp_path) -> None:
+    path = tmp_path / "latency.json"
+    table.save(path)
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from crucible.latency import LatencyTable
+
+        def die(descriptor):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        os.fsync = die
+        Path.write_text = lambda self, text: (self.open("w").write(text[:9]), die(0))
+        LatencyTable(device="cpu", width=32, time=16, batch_size=32, rows={}).save(sys.argv[1])
+    """
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        env=dict(os.environ, PYTHONPATH=str(root)),
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert LatencyTable.load(path) == table
+
+
+def test_a_table_that_cannot_be_saved_is_one_clear_line(table, tmp_path, monkeypatch) -> None:
+    with pytest.raises(CrucibleError, match=r"absent/latency.json cannot be written: No such file") as caught:
+        table.save(tmp_path / "absent" / "latency.json")
+    assert "\n" not in str(caught.value)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CrucibleError, match="No space left"):
+        table.save(tmp_path / "latency.json")
+    assert not list(tmp_path.iterdir()), "nothing half written stays behind"
+
+
+def test_measuring_draws_nothing_from_the_global_generator() -> None:
+    before = torch.get_rng_state()
+    LatencyTable.measure(repeats=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_table_of_another_width_or_device_is_refused(table) -> None:
+    table.check(16, "cpu")
+    replace(table, device="cuda:1").check(16, "cuda")
+    table.check(16, torch.device("cpu"))
+    for width, device in ((32, "cpu"), (16, "cuda"), (16, "cuda:0")):
+        with pytest.raises(
+            CrucibleError, match=r"measured at width 16 on cpu; expected width \d+ on c"
+        ) as caught:
+            table.check(width, device)
+        assert f"expected width {width} on {device.partition(':')[0]}" in str(caught.value)
+
+
+def test_measuring_takes_seconds() -> None:
+    start = time.perf_counter()
+    LatencyTable.measure(repeats=5)
+    assert time.perf_counter() - start < 15
+
+
+def test_files_that_are_no_table_are_named(tmp_path) -> None:
+    with pytest.raises(CrucibleError, match="cannot be read"):
+        LatencyTable.load(tmp_path / "absent.json")
+    for text in ("{", "[]", "{}", json.dumps({"rows": {}, "colour": 1})):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(CrucibleError, match="no latency table"):
+            LatencyTable.load(tmp_path / "bad.json")
+
+
+def test_an_op_that_was_not_measured_is_named(table) -> None:
+    empty = LatencyTable(device="cpu", width=16, time=16, batch_size=32, rows={})
+    with pytest.raises(CrucibleError, match="no row 'RELU"):
+        empty.predict(parse(["RELU"]).graph)

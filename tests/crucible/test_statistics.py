@@ -1,0 +1,45 @@
+"""Statistics of a curve, by hand-worked numbers."""
+
+import numpy as np
+import pytest
+
+from crucible.statistics import curve_statistics
+from curricula.xor import Xor
+
+TASK = Xor()
+
+
+def test_a_falling_curve() -> None:
+    losses = np.array([1.0] * 20 + [0.05] * 20)
+    norms = np.array([2.0] * 10 + [0.5] * 30)
+    statistics = curve_statistics(losses, norms, TASK)
+    assert statistics["loss_first"] == 1.0
+    assert statistics["loss_last"] == pytest.approx(0.05)
+    assert statistics["loss_late_std"] == pytest.approx(0.0)
+    assert statistics["gradient_norm_mean"] == pytest.approx(0.875)
+    assert statistics["gradient_norm_max"] == 2.0
+    assert statistics["clipped_share"] == 0.25
+    assert statistics["nonfinite_step"] is None
+    # The mean of ten steps stays under 0.1 once nine and a half of them are at 0.05: from step 29 on.
+    assert statistics["solved_step"] == 29
+
+
+def test_a_curve_that_never_falls_is_never_solved() -> None:
+    assert curve_statistics(np.ones(30), np.ones(30), TASK)["solved_step"] is None
+
+
+def test_a_relapse_takes_the_solution_back() -> None:
+    losses = np.array([0.01] * 20 + [5.0] + [0.01] * 20)
+    assert curve_statistics(losses, np.ones(41), TASK)["solved_step"] == 30
+
+
+def test_steps_from_the_first_nonfinite_one_on_are_left_out() -> None:
+    losses = np.array([1.0, 0.5, np.nan, 0.1])
+    statistics = curve_statistics(losses, np.array([1.0, np.float32(1.5), 1.0, np.inf]), TASK)
+    assert statistics["nonfinite_step"] == 2
+    assert statistics["loss_last"] == 0.5
+    assert statistics["gradient_norm_max"] == 1.5
+
+
+def test_a_curve_that_starts_nonfinite_has_no_figures() -> None:
+    assert curve_statistics(np.array([np.inf]), np.array([1.0]), TASK) == {"nonfinite_step": 0}

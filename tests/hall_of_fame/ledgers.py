@@ -1,0 +1,85 @@
+"""Small invented ledgers for the store's tests; run as a script it commits generations until it is killed."""
+
+import random
+import sys
+from typing import Any
+
+import numpy as np
+
+from blueprints import HUMAN_BLUEPRINTS, Blueprint, parse, random_program
+from crucible.evaluation import Evaluation, TaskResult
+from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
+from hall_of_fame.store import Store
+
+XOR = TaskRecord(key="xor-a", name="xor", knobs={"num_train": 64}, chance=0.5, solved=0.95)
+TEMPORAL = TaskRecord(key="temporal-a", name="temporal", knobs={"steps": 16}, chance=0.5, solved=0.95)
+ENGINE = "batched 1 avx2"
+
+
+def run_record(run_id: str = "run", **fields: Any) -> RunRecord:
+    """Return a run of this name."""
+    created = "2026-01-01T00:00:00+00:00"
+    return RunRecord(**{"id": run_id, "created": created, "seed": 1, "config": {"a": [1, 2]}, **fields})
+
+
+def human_blueprints(num: int) -> list[Blueprint]:
+    """Return the first `num` human blueprints."""
+    return [parse(human.tokens) for human in HUMAN_BLUEPRINTS[:num]]
+
+
+def evaluation(blueprint: Blueprint, *results: TaskResult, **fields: Any) -> Evaluation:
+    """Return an evaluation with these results."""
+    costs = {"num_parameters": 100, "flops": 2000, "latency_us": 5.0, "engine_id": ENGINE}
+    return Evaluation(blueprint_id=blueprint.id, results=results, **{**costs, **fields})
+
+
+def commit(
+    store: Store, generation: int, evaluations: list[tuple[Blueprint, Evaluation]], **fields: Any
+) -> bool:
+    """Commit a generation of these blueprints, each rewarded with its first score."""
+    candidates = [
+        CandidateRecord(
+            position=position,
+            tokens=blueprint.tokens,
+            blueprint_id=blueprint.id,
+            reward=judged.results[0].score,
+            terms={"task": judged.results[0].score},
+        )
+        for position, (blueprint, judged) in enumerate(evaluations)
+    ]
+    values = {
+        "run_id": "run",
+        "stage": "xor",
+        "metrics": {"generation": generation, "reward_mean": 0.5},
+        "candidates": candidates,
+        "blueprints": [blueprint for blueprint, _ in evaluations],
+        "evaluations": [judged for _, judged in evaluations],
+        "tasks": [XOR, TEMPORAL],
+        "checkpoint": f"generation-{generation}.pt",
+    }
+    return store.commit_generation(generation=generation, **{**values, **fields})
+
+
+def random_generation(generation: int, num: int = 16) -> list[tuple[Blueprint, Evaluation]]:
+    """Return `num` random blueprints with invented scores, the same for equal numbers."""
+    rng = random.Random(generation)
+    found = []
+    for _ in range(num):
+        blueprint = parse(random_program(rng, max_ops=4))
+        shape = np.random.default_rng(generation).normal(size=(256, 16)).astype(np.float32)
+        # Scores follow from id and seed, as an engine's do, so that a program may come twice.
+        score = int(blueprint.id[:4], 16) / 0xFFFF
+        results = [TaskResult(task="xor", seed=seed, score=score, fingerprint=shape) for seed in (0, 1)]
+        found.append((blueprint, evaluation(blueprint, *results)))
+    return found
+
+
+if __name__ == "__main__":
+    with Store.open(sys.argv[1], create=True) as store:
+        store.add_run(run_record())
+        last = store.last_generation("run")
+        number = 0 if last is None else last.generation + 1
+        print("ready", flush=True)
+        while True:
+            commit(store, number, random_generation(number))
+            number += 1

@@ -1,0 +1,312 @@
+"""The store's contract, for every database that it runs on; leaves files and crashes to their own tests."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import ledgers
+import numpy as np
+import pytest
+from ledgers import ENGINE, TEMPORAL, XOR, commit, evaluation, human_blueprints, run_record
+from sqlalchemy import create_engine, text
+
+from crucible.evaluation import TaskResult
+from curricula.xor import Xor
+from hall_of_fame.database import parse_url
+from hall_of_fame.errors import StoreError, UnknownBlueprintError
+from hall_of_fame.library import Library
+from hall_of_fame.records import CandidateRecord, GenerationRecord, TaskRecord
+from hall_of_fame.store import Store
+
+
+def finite(**fields: Any) -> TaskResult:
+    """Return a result without NaN, so that it equals itself."""
+    norms = {"gradient_norm_mean": 1.0, "gradient_norm_max": 2.0}
+    return TaskResult(task="xor", loss_first=0.7, loss_last=0.1, loss_late_std=0.0, **norms, **fields)
+
+
+class StoreContract:
+    """What any database must do; a subclass gives the fixture `store` with a run recorded."""
+
+    def test_a_generation_is_read_back_as_it_was_committed(self, store: Store) -> None:
+        generation = ledgers.random_generation(3)
+        metrics = {"reward_mean": 0.1 + 0.2, "bad": float("nan"), "nested": {"b": 1, "a": [2.5]}}
+        assert commit(store, 0, generation, metrics=metrics)
+
+        last = store.last_generation("run")
+        assert last == GenerationRecord(
+            run_id="run",
+            generation=0,
+            stage="xor",
+            metrics={"reward_mean": 0.1 + 0.2, "bad": None, "nested": {"b": 1, "a": [2.5]}},
+            checkpoint="generation-0.pt",
+            task_keys=("xor-a", "temporal-a"),
+        )
+        assert list(last.metrics) == list(metrics)
+        assert store.metrics("run") == [last.metrics]
+        candidates = store.candidates("run", 0)
+        assert [c.tokens for c in candidates] == [blueprint.tokens for blueprint, _ in generation]
+        assert [c.reward for c in candidates] == [judged.results[0].score for _, judged in generation]
+        assert store.run("run") == run_record()
+        assert store.run("other") is None
+        assert store.tasks() == [TEMPORAL, XOR]
+
+    def test_a_program_that_is_no_blueprint_is_a_candidate_too(self, store: Store) -> None:
+        candidate = CandidateRecord(
+            position=0,
+            tokens=("LINEAR", "KERNEL_5"),
+            status="rejected",
+            rule="attribute-fits-op",
+            reward=-1.0,
+        )
+        store.commit_generation("run", 0, stage="xor", metrics={}, candidates=[candidate])
+        assert store.candidates("run", 0) == [candidate]
+        assert store.top(5) == []
+        assert store.counts().candidates == 1
+
+    def test_known_results_come_back_whole(self, store: Store) -> None:
+        good, bad, unknown = human_blueprints(3)
+        shape = np.linspace(-3, 5, 32, dtype=np.float32).reshape(8, 4)
+        result = TaskResult(
+            task="xor",
+            seed=2**40,
+            score=1 / 3,
+            validation_score=0.7,
+            loss_first=0.69,
+            loss_last=0.1,
+            loss_late_std=0.01,
+            solved_step=7,
+            gradient_norm_mean=1.5,
+            gradient_norm_max=float("inf"),
+            clipped_share=0.25,
+            fingerprint=shape,
+        )
+        failed = TaskResult(task="xor", seed=1, status="diverged", reason="loss was nan", nonfinite_step=3)
+        commit(store, 0, [(good, evaluation(good, result)), (bad, evaluation(bad, failed))])
+
+        ids = [good.id, bad.id, unknown.id]
+        known = store.known_results(ids, ENGINE, ["xor-a"], with_fingerprints=True)
+        assert set(known) == {good.id, bad.id}
+        assert known[good.id] == [result]
+        np.testing.assert_allclose(known[good.id][0].fingerprint, shape, rtol=1e-3, atol=1e-3)
+        assert repr(known[bad.id]) == repr([failed])
+        assert store.known_results(ids, "another engine", ["xor-a"]) == {}
+        assert store.known_results(ids, ENGINE, ["temporal-a"]) == {}
+        assert store.known_results(ids, ENGINE, ["xor-a"], run_id="another run") == {}
+        assert store.known_results([], ENGINE, ["xor-a"]) == {}
+
+    def test_evidence_of_a_thousand_ids_is_one_call(self, store: Store) -> None:
+        [blueprint] = human_blueprints(1)
+        commit(store, 0, [(blueprint, evaluation(blueprint, TaskResult(task="xor", seed=0, score=0.5)))])
+        ids = [f"{number:064x}" for number in range(3000)] + [blueprint.id]
+        assert list(store.known_results(ids, ENGINE, ["xor-a"])) == [blueprint.id]
+
+    def test_an_equal_generation_changes_nothing_and_a_different_one_is_refused(self, store: Store) -> None:
+        generation = ledgers.random_generation(0)
+        metrics = {"reward_mean": float("nan"), "generation_s": 1.0}
+        assert commit(store, 0, generation, metrics=metrics)
+        before = store.counts()
+        assert not commit(store, 0, generation, metrics={**metrics, "generation_s": 2.0})
+        assert store.metrics("run") == [{"reward_mean": None, "generation_s": 1.0}]
+        with pytest.raises(StoreError, match="another generation 0 of run run; expected the one on record"):
+            commit(store, 0, generation, metrics={"reward_mean": 0.5})
+        with pytest.raises(StoreError, match="another generation 0"):
+            commit(store, 0, generation[1:], metrics=metrics)
+        with pytest.raises(StoreError, match="generation 5 of run run; expected generation 1, the last"):
+            commit(store, 5, generation)
+        assert store.counts() == before
+
+    def test_evidence_is_never_changed(self, store: Store) -> None:
+        [blueprint] = human_blueprints(1)
+        first = finite(seed=0, score=0.5)
+        commit(store, 0, [(blueprint, evaluation(blueprint, first))])
+        second = finite(seed=1, score=1.0)
+        commit(store, 1, [(blueprint, evaluation(blueprint, first, second))])
+        assert store.known_results([blueprint.id], ENGINE, ["xor-a"])[blueprint.id] == [first, second]
+        assert [record.generation for record in store.evaluations(blueprint.id)] == [0, 1]
+        changed = finite(seed=0, score=0.75)
+        with pytest.raises(StoreError, match=r"\('ok', 0.75\) of .* seed 0; expected \('ok', 0.5\)"):
+            commit(store, 2, [(blueprint, evaluation(blueprint, changed))])
+        assert store.last_generation("run").generation == 1
+
+    def test_an_error_in_the_middle_leaves_nothing(self, store: Store) -> None:
+        commit(store, 0, ledgers.random_generation(0))
+        before = store.counts()
+        generation = ledgers.random_generation(1)
+        stranger = evaluation(human_blueprints(1)[0], TaskResult(task="xor", seed=0))
+        with pytest.raises(StoreError, match="cannot write generation 1"):
+            commit(
+                store,
+                1,
+                [*generation, (human_blueprints(1)[0], stranger)],
+                blueprints=[b for b, _ in generation],
+            )
+        with pytest.raises(KeyError):
+            commit(store, 1, generation, tasks=[TEMPORAL])
+        with pytest.raises(StoreError, match="cannot write generation 0"):
+            commit(store, 0, generation, run_id="a run that was never recorded")
+        assert store.counts() == before
+        assert store.last_generation("run").generation == 0
+        assert commit(store, 1, generation)
+
+    def test_a_second_run_adds_its_own_evidence(self, store: Store) -> None:
+        [blueprint] = human_blueprints(1)
+        result = finite(seed=0, score=0.5)
+        assert store.add_run(run_record("second"))
+        assert not store.add_run(run_record("second", seed=99))
+        assert [run.seed for run in store.runs()] == [1, 1]
+        commit(store, 0, [(blueprint, evaluation(blueprint, result))])
+        commit(store, 0, [(blueprint, evaluation(blueprint, result))], run_id="second")
+        assert [record.run_id for record in store.evaluations(blueprint.id)] == ["run", "second"]
+        assert store.known_results([blueprint.id], ENGINE, ["xor-a"])[blueprint.id] == [result]
+        assert store.blueprint(blueprint.id).run_id == "run"
+        assert store.counts("second").evaluations == 1
+        assert store.counts("second").blueprints == 0
+
+    def test_the_ranking_is_the_mean_over_tasks_above_chance(self, store: Store) -> None:
+        small, large, narrow, failed = human_blueprints(4)
+        both = [TaskResult(task=task, seed=0, score=0.9) for task in ("xor", "temporal")]
+        commit(
+            store,
+            0,
+            [
+                (large, evaluation(large, *both, num_parameters=200)),
+                (small, evaluation(small, *both, num_parameters=100)),
+                # Perfect on one task and unseen on the other; its second seed is worse than chance.
+                (narrow, evaluation(narrow, TaskResult(task="xor", seed=0, score=1.0))),
+                (failed, evaluation(failed, TaskResult(task="xor", seed=0, status="diverged"))),
+            ],
+        )
+        entries = store.top(10)
+        assert [(e.rank, e.id) for e in entries] == [(1, small.id), (2, large.id), (3, narrow.id)]
+        assert [e.performance for e in entries] == pytest.approx([0.8, 0.8, 0.5])
+        assert [e.id for e in store.top(1, task_keys=["xor-a"])] == [narrow.id]
+        assert store.top(10, run_id="another run") == []
+        assert store.top(10, engine_id="another engine") == []
+        # 0.9 and 0.4 average 0.65, which is 0.3 of the way from chance to perfect.
+        commit(store, 1, [(small, evaluation(small, TaskResult(task="xor", seed=1, score=0.4)))])
+        [entry] = [e for e in store.top(10, task_keys=["xor-a"]) if e.id == small.id]
+        assert entry.performance == pytest.approx(0.3)
+        assert entry.tasks[0].mean == pytest.approx(0.65)
+        assert entry.tasks[0].std == pytest.approx(0.25)
+        assert (entry.tasks[0].low, entry.tasks[0].high) == (0.4, 0.9)
+        assert entry.reward == 0.9
+        assert entry.latency_us == 5.0
+
+    def test_a_snapshot_holds_the_first_fingerprints_of_the_best(self, store: Store) -> None:
+        good, better = human_blueprints(2)
+        shapes = [np.full((4, 2), value, dtype=np.float32) for value in (1.0, 2.0, 3.0)]
+
+        def judged(blueprint, score, seed, shape):
+            return evaluation(blueprint, TaskResult(task="xor", seed=seed, score=score, fingerprint=shape))
+
+        commit(
+            store, 0, [(good, judged(good, 0.8, 0, shapes[0])), (better, judged(better, 0.9, 0, shapes[1]))]
+        )
+        commit(store, 1, [(better, judged(better, 0.9, 1, shapes[2]))])
+        snapshot = store.snapshot(1, ["xor-a"])
+        assert snapshot.ids == {better.id}
+        assert set(snapshot.fingerprints["xor"]) == {better.id}
+        np.testing.assert_array_equal(snapshot.fingerprints["xor"][better.id], shapes[1])
+        assert set(store.snapshot(2, ["xor-a"]).fingerprints["xor"]) == {good.id, better.id}
+        assert store.snapshot(2, ["never seen"]).entries == ()
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_a_fingerprint_that_is_not_finite_is_left_out(self, store: Store, value: float) -> None:
+        shape = np.ones((8, 4), dtype=np.float32)
+        spoilt = shape.copy()
+        spoilt[3, 2] = value
+        both, bad, good = human_blueprints(3)
+        shapes = {both: (spoilt, shape), bad: (spoilt,), good: (shape,)}
+        generation = [
+            (b, evaluation(b, *(finite(seed=s, score=0.5, fingerprint=f) for s, f in enumerate(found))))
+            for b, found in shapes.items()
+        ]
+        commit(store, 0, generation)
+        assert set(store.snapshot(3, ["xor-a"]).fingerprints["xor"]) == {both.id, good.id}
+        results = store.known_results([both.id], ENGINE, ["xor-a"], with_fingerprints=True)[both.id]
+        assert [result.fingerprint is not None for result in results] == [False, True]
+        assert len(store.known_results([bad.id], ENGINE, ["xor-a"])[bad.id]) == 1
+
+    def test_fingerprints_are_kept_of_the_best_of_a_generation(self, store: Store) -> None:
+        generation = {blueprint.id: (blueprint, e) for blueprint, e in ledgers.random_generation(0)}
+        commit(store, 0, list(generation.values()), max_fingerprints=3)
+        snapshot = store.snapshot(len(generation), ["xor-a"])
+        best = sorted(generation, key=lambda id_: -generation[id_][1].results[0].score)[:3]
+        assert set(snapshot.fingerprints["xor"]) == set(best)
+
+    def test_the_library_finds_by_the_beginning_of_an_id(self, store: Store) -> None:
+        library = Library(store)
+        with pytest.raises(UnknownBlueprintError, match=r"no blueprint 'abc'.*holds no blueprint yet"):
+            library.get("abc")
+        generation = ledgers.random_generation(0, num=40)
+        commit(store, 0, generation)
+        wanted = generation[0][0]
+        assert library.get(wanted.id[:20].upper()).id == wanted.id
+        assert library.get(wanted.id).tokens == wanted.tokens
+        with pytest.raises(
+            UnknownBlueprintError, match="expected an id on record or its beginning"
+        ) as raised:
+            library.get(wanted.id[:8] + "zzzz")
+        assert wanted.id[:12] in raised.value.near
+        digits = [id_[0] for id_ in store.ids()]
+        digit = max(set(digits), key=digits.count)
+        with pytest.raises(UnknownBlueprintError, match="begins more than one id"):
+            library.get(digit)
+        with pytest.raises(UnknownBlueprintError):
+            library.get("%")
+
+    def test_the_library_lists_by_stage_and_is_never_empty_after_a_good_training(self, store: Store) -> None:
+        library = Library(store)
+        assert library.list(5) == []
+        [blueprint] = human_blueprints(1)
+        floor = TaskResult(task="xor", seed=0, score=0.1)
+        commit(store, 0, [(blueprint, evaluation(blueprint, floor))], tasks=[XOR])
+        assert [entry.performance for entry in library.list(5)] == [0.0]
+        assert [entry.id for entry in library.list(5, stage="xor")] == [blueprint.id]
+        with pytest.raises(StoreError, match="no stage 'later'; expected one of xor"):
+            library.list(5, stage="later")
+
+    def test_a_failed_blueprint_is_shown_though_not_listed(self, store: Store) -> None:
+        [blueprint] = human_blueprints(1)
+        commit(
+            store, 0, [(blueprint, evaluation(blueprint, TaskResult(task="xor", seed=0, status="crashed")))]
+        )
+        assert store.top(5) == []
+        entry = Library(store).get(blueprint.id)
+        assert (entry.performance, entry.tasks[0].num_ok) == (0.0, 0)
+
+
+class TestSQLite(StoreContract):
+    """SQLite in a file."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path):
+        with Store.open(tmp_path / "library.db", create=True) as store:
+            store.add_run(run_record())
+            yield store
+
+
+@pytest.mark.skipif("TAMIYO_TEST_POSTGRES_URL" not in os.environ, reason="no PostgreSQL server is named")
+class TestPostgreSQL(StoreContract):
+    """PostgreSQL; the database that TAMIYO_TEST_POSTGRES_URL names is emptied."""
+
+    @pytest.fixture
+    def store(self):
+        url = os.environ["TAMIYO_TEST_POSTGRES_URL"]
+        engine = create_engine(parse_url(url))
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        engine.dispose()
+        with Store.open(url, create=True) as store:
+            store.add_run(run_record())
+            yield store
+
+
+def test_task_keys_differ_exactly_when_something_that_decides_a_score_does() -> None:
+    key = TaskRecord.of(Xor(), width=16).key
+    assert key == TaskRecord.of(Xor(), width=16).key
+    assert key.startswith("xor-")
+    assert key != TaskRecord.of(Xor(), width=32).key
+    assert key != TaskRecord.of(Xor(epochs=7), width=16).key

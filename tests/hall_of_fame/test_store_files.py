@@ -1,0 +1,228 @@
+"""Databases damaged, foreign, full, busy or half-written: one clear error, nothing recorded is lost."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import ledgers
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from ledgers import commit, random_generation, run_record
+
+from hall_of_fame import database, schema
+from hall_of_fame.database import open_database, show
+from hall_of_fame.errors import StoreError
+from hall_of_fame.store import Store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "library.db"
+    with Store.open(path, create=True) as store:
+        store.add_run(run_record())
+        commit(store, 0, random_generation(0))
+    return path
+
+
+def assert_refused(path_or_url: Path | str, *parts: str, create: bool = True) -> None:
+    """Assert that opening fails with a one-line error that holds `parts`."""
+    with pytest.raises(StoreError) as raised:
+        Store.open(path_or_url, create=create)
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_schema(path: Path) -> None:
+    engine = open_database(path, create=False)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()
+    assert ScriptDirectory(str(Path(database.__file__).parent / "migrations")).get_heads() == [schema.HEAD]
+
+
+def test_opening_an_up_to_date_ledger_loads_no_migration(path: Path) -> None:
+    code = (
+        "import sys; from hall_of_fame.store import Store; Store.open(sys.argv[1]).close();"
+        "assert not {'alembic', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+
+
+def test_a_ledger_is_in_wal_mode_and_leaves_one_file_behind(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+    assert [p.name for p in path.parent.iterdir()] == ["library.db"]
+
+
+def test_a_path_that_is_missing_is_an_error_and_stays_missing(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "no.db", "no database at", "start a run", create=False)
+    assert_refused(tmp_path / "no" / "no.db", "unable to open", "a folder that exists")
+    assert_refused(tmp_path, "is a folder")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_filled_only_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "library.db"
+    path.touch()
+    assert_refused(path, "holds no ledger", create=False)
+    Store.open(path, create=True).close()
+    Store.open(path).close()
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "library.db"
+    path.write_text("not a database " * 1000)
+    before = path.read_bytes()
+    assert_refused(path, "file is not a database", "left as it is")
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_ledger_is_one_clear_error(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+    with pytest.raises(StoreError, match=r"malformed.*recover"), Store.open(path) as store:
+        store.top(5)
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE cats (name)")
+    connection.close()
+    assert_refused(path, "holds other tables (cats", "a database of its own")
+
+
+def test_a_newer_schema_is_refused_and_kept(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    assert_refused(path, "9999", f"schema {schema.HEAD} or an older one", "newer version of this package")
+
+
+def test_a_url_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
+    assert_refused("nonsense://x", "no driver", "sqlite or postgresql")
+    assert_refused("://", "cannot be read")
+    Store.open(f"sqlite:///{tmp_path}/url.db", create=True).close()
+    assert (tmp_path / "url.db").exists()
+
+
+def test_a_password_is_never_shown() -> None:
+    assert "secret" not in show(database.parse_url("postgresql://me:secret@host/name"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(path: Path) -> None:
+    assert_refused("/proc/library.db", "unable to open", "check its permissions")
+    assert_refused(path / "library.db", "unable to open")
+
+
+def test_a_full_disk_keeps_what_was_recorded(path: Path) -> None:
+    code = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(ledgers.__file__).parent)!r})
+from ledgers import commit, random_generation
+from hall_of_fame.errors import StoreError
+from hall_of_fame.store import Store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Store.open({str(path)!r}) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({path.stat().st_size // 2}, resource.RLIM_INFINITY))
+    try:
+        commit(store, 1, random_generation(1, num=200))
+    except StoreError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert store.last_generation("run").generation == 0
+    commit(store, 1, random_generation(1))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("cannot write generation 1 to ")
+    assert "what was recorded before is still there" in done.stdout
+    with Store.open(path) as store:
+        assert store.last_generation("run").generation == 1
+
+
+def test_a_killed_process_leaves_whole_generations_alone(path: Path) -> None:
+    for delay in (0.05, 0.2, 0.35):
+        process = subprocess.Popen(
+            [sys.executable, ledgers.__file__, path], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        with Store.open(path) as store:
+            last = store.last_generation("run").generation
+            counts = store.counts()
+            assert counts.generations == last + 1
+            assert counts.candidates == 16 * (last + 1)
+            for number in {0, last // 2, last}:
+                expected = [blueprint.tokens for blueprint, _ in random_generation(number)]
+                assert [c.tokens for c in store.candidates("run", number)] == expected
+    assert last > 2
+    with Store.open(path) as store:
+        assert commit(store, last + 1, random_generation(last + 1))
+
+
+def test_a_reader_sees_whole_generations_while_another_process_writes(path: Path) -> None:
+    process = subprocess.Popen([sys.executable, ledgers.__file__, path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Store.open(path) as store:
+            seen = set()
+            until = time.monotonic() + 20
+            while len(seen) < 4 and time.monotonic() < until:
+                counts = store.counts()
+                assert counts.candidates == 16 * counts.generations
+                assert store.top(3)
+                seen.add(counts.generations)
+        assert len(seen) >= 4
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_two_writers_wait_for_each_other(path: Path) -> None:
+    errors = []
+
+    def write(run_id: str) -> None:
+        try:
+            with Store.open(path) as store:
+                store.add_run(run_record(run_id))
+                for number in range(5):
+                    commit(store, number, random_generation(number), run_id=run_id)
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(run_id,)) for run_id in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with Store.open(path) as store:
+        assert [store.counts(run_id).generations for run_id in ("a", "b")] == [5, 5]
+
+
+def test_a_writer_that_waits_too_long_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with Store.open(path) as store, pytest.raises(StoreError, match=r"locked.*wait for the other writer"):
+        commit(store, 1, random_generation(1))
+    other.close()

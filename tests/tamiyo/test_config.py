@@ -1,0 +1,76 @@
+"""The layers of settings and what is refused; every file of settings composes and builds."""
+
+from pathlib import Path
+
+import pytest
+
+from architect.strategies import STRATEGIES
+from blueprints import TamiyoError
+from tamiyo.config import CONFIGS, Config, ConfigError, config_yaml, load_config, read_config
+
+
+def test_command_line_beats_environment_beats_file_beats_default(tmp_path):
+    default, file = Config().architect.batch_size, load_config(["profile=evidence"], {})
+    assert file.architect.batch_size == 256 != default
+    environ = {"TAMIYO_ARCHITECT__BATCH_SIZE": "32", "TAMIYO_SEED": "9", "HOME": "/", "TAMIYO_LIBRARY": "x"}
+    both = load_config(["profile=evidence"], environ)
+    assert (both.architect.batch_size, both.seed) == (32, 9)
+    all_three = load_config(["profile=evidence", "architect.batch_size=64"], environ)
+    assert (all_three.architect.batch_size, all_three.seed) == (64, 9)
+    assert all_three.curriculum.tasks == ("temporal",)
+
+
+def test_the_environment_can_choose_a_profile_and_the_command_line_another():
+    environ = {"TAMIYO_PROFILE": "evidence"}
+    assert load_config([], environ).curriculum.tasks == ("temporal",)
+    assert load_config(["profile=default"], environ).curriculum.tasks == ("xor", "temporal")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("profile/*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_composes_and_builds(path: Path):
+    load_config([f"profile={path.stem}"], {})
+
+
+def test_unknown_settings_are_refused_in_every_layer(tmp_path):
+    for overrides, environ in ((["a.b=1"], {}), ([], {"TAMIYO_A__B": "1"}), (["+a=1"], {})):
+        with pytest.raises(ConfigError, match="a"):
+            load_config(overrides, environ)
+    path = tmp_path / "config.yaml"
+    path.write_text("architect:\n  batchsize: 3\n")
+    with pytest.raises(ConfigError, match=r"unknown setting architect\.batchsize; expected batch_size"):
+        read_config(path)
+
+
+def test_types_are_checked_to_the_last_field(tmp_path):
+    path = tmp_path / "config.yaml"
+    for text, words in (
+        ("seed: true", "seed is True; expected a value of type int"),
+        ("run: 3", "run. is 3; expected a section"),
+        ("reward: {bounds: {parameters: [1, 2, 3]}}", "has 3 items; expected 2"),
+        ("curriculum: {tasks: xor}", "is 'xor'; expected a list"),
+        ("crucible: {engine: fast}", "expected one of batched, reference"),
+        ("crucible: {width: 20}", "expected a positive multiple of 16"),
+        ("{", "cannot be read as a configuration"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            read_config(path)
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["seed=3000000", "seed=-1", "crucible.max_seeds=1001", "device=cuda:99"])
+def test_seeds_and_devices_out_of_range_are_refused(setting):
+    with pytest.raises(TamiyoError, match=setting.split("=")[0]):
+        load_config([setting], {})
+
+
+def test_a_configuration_survives_its_file(tmp_path):
+    config = load_config(["seed=5", "reward.bounds.parameters=[10,1000]", "strategy=evolution"], {})
+    path = tmp_path / "config.yaml"
+    path.write_text(config_yaml(config))
+    assert read_config(path) == config
+    assert load_config([], {}, base=config) == config
+
+
+def test_every_strategy_can_be_chosen():
+    assert {load_config([f"strategy={name}"], {}).strategy for name in STRATEGIES} == set(STRATEGIES)

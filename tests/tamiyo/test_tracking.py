@@ -1,0 +1,181 @@
+"""W&B: a real offline run is read back; whatever wandb raises costs one line and never the training."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import wandb
+from wandb.errors import CommError
+from wandb.sdk.mailbox import MailboxClosedError
+
+from hall_of_fame.records import Entry, TaskScore
+from tamiyo.tracking import NullTracker, Tracker, blueprint_table, make_tracker
+
+XOR = TaskScore(task="xor", task_key="xor-a", mean=0.9, std=0.05, low=0.85, high=0.95, num_seeds=2, num_ok=2)
+ENTRY = Entry(
+    rank=1,
+    id="ab" * 32,
+    tokens=("RES_START", "RELU", "RES_END"),
+    language_version="f" * 64,
+    performance=0.8,
+    reward=0.7,
+    num_parameters=12,
+    flops=345,
+    latency_us=6.5,
+    tasks=(XOR,),
+    num_evaluations=2,
+    run_id="demo",
+    generation=3,
+)
+
+
+def records(folder: Path) -> list[dict]:
+    """Return what the only offline run in a folder recorded, as `wandb leet inspect` prints it."""
+    (run,) = folder.glob("wandb/offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return [json.loads(line) for line in printed.stdout.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what wandb stages for tables out of the home folder."""
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+
+
+def test_an_offline_run_holds_config_curves_and_the_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    tracker = make_tracker("offline", "demo", "a run:1", tmp_path, {"seed": 3, "run": {"dir": "x"}})
+    tracker.log({"generation": 0, "stage": "xor", "reward_mean": 0.25, "best_so_far": float("nan")})
+    tracker.log({"generation": 1, "stage": "xor", "reward_mean": 0.5, "loss": None})
+    tracker.log_table([ENTRY])
+    tracker.finish()
+
+    assert capfd.readouterr() == ("", "")
+    lines = records(tmp_path)
+    (run,) = [line["run"] for line in lines if line["type"] == "run"]
+    assert run["config"]["update"].items() >= {"seed": 3, "run": {"dir": "x"}}.items()
+    assert (run["project"], run["run_id"], run["display_name"]) == ("demo", "a-run-1", "a run:1")
+    first, second = [line["history"]["item"] for line in lines if line["type"] == "history"]
+    assert first.items() >= {"_step": 0, "generation": 0, "stage": "xor", "reward_mean": 0.25}.items()
+    assert second.items() >= {"_step": 1, "generation": 1, "reward_mean": 0.5}.items()
+    assert "best_so_far" not in first
+    assert "loss" not in second
+    (table,) = tmp_path.glob("wandb/offline-run-*/files/media/table/top_blueprints*.json")
+    columns, rows = blueprint_table([ENTRY])
+    assert json.loads(table.read_text()) == {"columns": columns, "data": rows}
+
+
+def test_the_table_has_a_column_for_each_task_and_gaps_where_a_task_was_not_trained():
+    late = replace(XOR, task="temporal", mean=0.7)
+    columns, rows = blueprint_table([ENTRY, replace(ENTRY, rank=2, tasks=(late, XOR))])
+    assert columns[:4] == ["rank", "id", "program", "performance"]
+    assert columns[8:] == [
+        "xor_mean",
+        "xor_std",
+        "xor_seeds",
+        "temporal_mean",
+        "temporal_std",
+        "temporal_seeds",
+    ]
+    assert [row[8:] for row in rows] == [[0.9, 0.05, 2, None, None, None], [0.9, 0.05, 2, 0.7, 0.05, 2]]
+    assert rows[0][2] == "RES_START RELU RES_END"
+
+
+def test_disabled_tracks_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    tracker = make_tracker("disabled", "demo", "run", tmp_path, {})
+    tracker.log({"generation": 0})
+    tracker.log_table([ENTRY])
+    tracker.finish()
+    assert isinstance(tracker, NullTracker)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def use(tracker: Tracker) -> None:
+    """Do what a training does with its tracker."""
+    tracker.log({"generation": 0, "reward_mean": 0.5})
+    tracker.log({"generation": 1, "reward_mean": 0.5})
+    tracker.log_table([ENTRY])
+    tracker.finish()
+
+
+def test_a_folder_that_cannot_be_written_costs_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    file = tmp_path / "file"
+    file.write_text("")
+    use(make_tracker("offline", "demo", "run", file, {}))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("W&B is off for this run: NotADirectoryError: ")
+
+
+def test_a_refused_project_name_costs_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    use(make_tracker("offline", "a/b", "run", tmp_path, {}))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("W&B is off for this run: UsageError: Invalid project name 'a/b'")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [CommError("no network"), OSError("disk full"), ValueError("settings"), MailboxClosedError("closed")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_wandb_that_cannot_start_costs_one_line(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def init(**settings: object) -> None:
+        raise error
+
+    monkeypatch.setattr(wandb, "init", init)
+    use(make_tracker("online", "demo", "run", tmp_path, {}))
+    assert capfd.readouterr().err == f"W&B is off for this run: {type(error).__name__}: {error}\n"
+
+
+def test_a_missing_wandb_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    use(make_tracker("offline", "demo", "run", tmp_path, {}))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("W&B is off for this run: ModuleNotFoundError: ")
+
+
+def test_ctrl_c_while_wandb_starts_still_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def init(**settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(KeyboardInterrupt):
+        make_tracker("offline", "demo", "run", tmp_path, {})
+
+
+KILLED = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from tamiyo.tracking import make_tracker
+
+tracker = make_tracker("offline", "demo", "run", Path(sys.argv[1]), {})
+tracker.log({"generation": 0})
+command = ["ps", "-eo", "pid=,ppid=,args="]
+rows = [line.split(None, 2) for line in subprocess.check_output(command, text=True).splitlines()]
+own = [(int(pid), command) for pid, parent, command in rows if int(parent) == os.getpid()]
+(service,) = [pid for pid, command in own if "wandb-core" in command]
+os.kill(service, signal.SIGKILL)
+for generation in range(1, 10_000):
+    tracker.log({"generation": generation})
+tracker.finish()
+print("trained on")
+"""
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps to find wandb's service")
+def test_a_service_that_dies_costs_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # else it would join the service of this process
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "trained on\n"
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("W&B is off for this run: Connection")
