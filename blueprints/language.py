@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
-from blueprints.graph import Graph, Node
+from blueprints.graph import LOOP, SCAN, Graph, Node
 from blueprints.ops import OPS, Op, Parameter
-from blueprints.vocabulary import Vocabulary
+from blueprints.types import MAX_WIDTH
+from blueprints.typing_table import COST_WIDTH, TypingTable
+from blueprints.vocabulary import BODY_ATTRIBUTES, LOAD, SAVE, Registers, Vocabulary
 
-#: Width of the host in which a program's cost is measured against the language's cap.
-COST_WIDTH = 16
+__all__ = ["COST_WIDTH", "LANGUAGE", "Language", "resolve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,20 +21,28 @@ class Language:
     """The op table that a program is read with, and the largest program it allows.
 
     Attributes:
-        rows: the op table.
+        ops: the rows of the op table; a user's own ops stand behind the built-in ones: `Language(OPS + (my_op,))`.
         max_length: most tokens of a program, the end marker excluded.
         max_flops: most forward FLOPs of one time step of one example in a host of width 16.
+        num_taps: registers that name values, so that any graph can be written.
+        num_states: previous states that a scan's body sees.
+        max_width: widest value, as a rational of the host's width D.
     """
 
-    rows: tuple[Op, ...] = OPS
-    max_length: int = 24
+    ops: tuple[Op, ...] = OPS
+    max_length: int = 48
     max_flops: int = 32_768
-    ops: Mapping[str, Op] = field(init=False, repr=False)
+    num_taps: int = 4
+    num_states: int = 3
+    max_width: Fraction = MAX_WIDTH
+    table: Mapping[str, Op] = field(init=False, repr=False)
+    registers: Registers = field(init=False, repr=False)
     vocabulary: Vocabulary = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ops", {op.name: op for op in self.rows})
-        object.__setattr__(self, "vocabulary", Vocabulary.of(self.rows))
+        object.__setattr__(self, "table", {op.name: op for op in self.ops})
+        object.__setattr__(self, "registers", Registers(self.num_taps, self.num_states))
+        object.__setattr__(self, "vocabulary", Vocabulary.of(self.ops, self.registers))
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -40,30 +50,53 @@ class Language:
         return self.vocabulary.tokens
 
     @cached_property
+    def typing(self) -> TypingTable:
+        """The types that values can have."""
+        attributes = (*BODY_ATTRIBUTES.values(), *(a for op in self.ops for a in op.attributes))
+        return TypingTable(self.ops, [a for a in attributes if a.name == "width"], self.max_width)
+
+    @cached_property
     def version_hash(self) -> str:
         """SHA-256 over all that decides which programs are legal and what they mean."""
         rows = [
             [
                 op.name,
-                [[a.name, [[t, str(v)] for t, v in a.tokens.items()]] for a in op.attributes],
-                [op.formula, op.arity, op.commutative, op.needs_sequence, op.pools, op.causal],
+                [[a.name, str(a.default), [[t, str(v)] for t, v in a.tokens.items()]] for a in op.attributes],
+                [op.formula, op.arity, op.widths, op.commutative, op.needs_sequence, op.pools, op.causal],
                 sorted(op.no_op_after),
             ]
-            for op in self.rows
+            for op in self.ops
         ]
-        text = json.dumps([rows, self.max_length, self.max_flops], separators=(",", ":"))
+        budgets = [self.max_length, self.max_flops, self.num_taps, self.num_states, str(self.max_width)]
+        text = json.dumps([rows, self.tokens, budgets], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def num_operands(self, name: str) -> int:
+        """Return how many tokens an op, a block with a setting, SAVE or LOAD needs after its own."""
+        if name in BODY_ATTRIBUTES or name in (SAVE, LOAD):
+            return 1
+        op = self.table[name]
+        return op.arity - 1 if op.arity > 1 else len(op.required)
 
     def parameters(self, graph: Graph, width: int) -> tuple[tuple[Parameter, ...], ...]:
         """Return the trainable tensors of each node of `graph` in a host of width `width`."""
-        return tuple(self._node_parameters(graph, index, width) for index in range(len(graph.nodes)))
+        return tuple(tuple(self._node_parameters(graph, index, width)) for index in range(len(graph.nodes)))
 
-    def _node_parameters(self, graph: Graph, index: int, width: int) -> tuple[Parameter, ...]:
+    def _node_parameters(self, graph: Graph, index: int, width: int) -> Iterable[Parameter]:
         node = graph.nodes[index]
-        if node.op not in self.ops:
+        if node.body is not None:
+            return body_parameters(self, node.body, width)
+        if node.op not in self.table:
             return ()
         w_in = graph.nodes[node.inputs[0]].type.channels(width)
-        return self.ops[node.op].parameters(w_in, node.type.channels(width), resolve(node, width))
+        return self.table[node.op].parameters(w_in, node.type.channels(width), resolve(node, width))
+
+
+def body_parameters(language: Language, body: Graph, width: int) -> Iterable[Parameter]:
+    """Yield the tensors of a body, named as its module `body.ops` names them."""
+    for index, row in enumerate(language.parameters(body, width)[1:]):
+        for parameter in row:
+            yield parameter.renamed(f"body.ops.{index}.{parameter.name}")
 
 
 def resolve(node: Node, width: int) -> dict[str, int]:
@@ -73,5 +106,6 @@ def resolve(node: Node, width: int) -> dict[str, int]:
     }
 
 
+assert {LOOP, SCAN}.isdisjoint(op.name for op in OPS)
 #: The language with the built-in ops and default budgets.
 LANGUAGE = Language()

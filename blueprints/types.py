@@ -15,6 +15,9 @@ WIDTHS: dict[str, Fraction] = {
     "QUAD": Fraction(4),
 }
 
+#: The widest value of the built-in language.
+MAX_WIDTH = Fraction(4)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueType:

@@ -230,7 +230,7 @@ def _arrow(box: _Box) -> str:
 def _node(graph: Graph, box: _Box, language: Language) -> str:
     assert box.node is not None
     node = graph.nodes[box.node]
-    family = language.ops[node.op].family if node.op in language.ops else "input"
+    family = language.table[node.op].family if node.op in language.table else "input"
     colour = FAMILY_COLOURS.get(family, OTHER_COLOUR)
     symbol = _SYMBOLS.get(node.op)
     left, top = box.x - box.width / 2, _y(box) - _NODE_HEIGHT / 2

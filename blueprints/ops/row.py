@@ -1,7 +1,7 @@
 """What a row of the op table holds; leaves the rows themselves to the other files of this folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -51,6 +51,10 @@ class Parameter:
         for extent in self.shape:
             size *= extent
         return size
+
+    def renamed(self, name: str) -> "Parameter":
+        """Return the same tensor under another name."""
+        return replace(self, name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from blueprints import LANGUAGE, Cursor, grammar_of
+from blueprints import LANGUAGE, grammar_of
 
 END = LANGUAGE.tokens[0]
 
@@ -11,7 +11,7 @@ END = LANGUAGE.tokens[0]
 def programs(draw: st.DrawFn, max_length: int = 24) -> tuple[str, ...]:
     """Draw a legal program token by token from what the grammar offers."""
     grammar = grammar_of(LANGUAGE)
-    cursor = Cursor()
+    cursor = grammar.start()
     tokens: list[str] = []
     while True:
         legal = grammar.legal(cursor, max_length)

@@ -5,6 +5,7 @@ parser accepts exactly what the mask allows. By transitivity the emitted source 
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,6 @@ from programs import END, programs, token_soup
 from blueprints import (
     LANGUAGE,
     BlueprintError,
-    Cursor,
     canonical_form,
     compile_blueprint,
     emit,
@@ -31,7 +31,7 @@ from blueprints import (
     to_tokens,
     verify,
 )
-from blueprints.graph import Graph, Node
+from blueprints.graph import Graph
 from blueprints.parser import parse_graph
 
 laws = settings(max_examples=200, deadline=None)
@@ -50,7 +50,8 @@ def test_what_the_grammar_offers_parses_verifies_and_stays_in_budget(tokens):
 @given(token_soup())
 def test_parser_accepts_exactly_what_the_mask_allows(tokens):
     def allowed() -> bool:
-        grammar, cursor = grammar_of(LANGUAGE), Cursor()
+        grammar = grammar_of(LANGUAGE)
+        cursor = grammar.start()
         for token in tokens:
             if token == END or token not in grammar.legal(cursor):
                 return False
@@ -70,7 +71,8 @@ def test_parser_accepts_exactly_what_the_mask_allows(tokens):
 @given(programs(), st.integers(0, 23))
 def test_every_prefix_can_be_completed_within_a_tighter_length(tokens, cut):
     prefix = tokens[:cut]
-    grammar, cursor = grammar_of(LANGUAGE), Cursor()
+    grammar = grammar_of(LANGUAGE)
+    cursor = grammar.start()
     for token in prefix:
         cursor = grammar.advance(cursor, token)
     limit = len(prefix) + grammar.shortest(cursor)
@@ -99,22 +101,23 @@ def test_canonical_form_does_not_depend_on_node_order(tokens, rng):
 
 
 def shuffle(graph: Graph, rng: random.Random) -> Graph:
-    """Return the graph in another topological order, with the inputs of merges swapped at random."""
-    order, placed = [0], {0}
+    """Return the graph, bodies included, in another topological order with its merges' inputs swapped."""
+    order = [0]
+    last = [] if graph.stores else [graph.output]
     while len(order) < len(graph.nodes):
-        ready = [
-            i for i, n in enumerate(graph.nodes) if i not in placed and all(j in placed for j in n.inputs)
-        ]
-        order.append(rng.choice(ready))
-        placed.add(order[-1])
+        waiting = [i for i in range(len(graph.nodes)) if i not in order]
+        ready = [i for i in waiting if all(j in order for j in graph.nodes[i].inputs)]
+        order.append(rng.choice([i for i in ready if i not in last] or last))
     position = {old: new for new, old in enumerate(order)}
     nodes = []
     for old in order:
         node = graph.nodes[old]
         inputs = [position[i] for i in node.inputs]
-        rng.shuffle(inputs)
-        nodes.append(Node(node.op, node.attributes, tuple(inputs), node.type))
-    return Graph(tuple(nodes))
+        if node.op in LANGUAGE.table and LANGUAGE.table[node.op].commutative:
+            rng.shuffle(inputs)
+        body = None if node.body is None else shuffle(node.body, rng)
+        nodes.append(replace(node, inputs=tuple(inputs), body=body))
+    return Graph(tuple(nodes), tuple(position[i] for i in graph.stores))
 
 
 def test_ids_are_equal_exactly_for_isomorphic_graphs():
@@ -214,7 +217,7 @@ def test_mutations_are_legal_and_different(tokens, rng):
 def test_twenty_thousand_random_walks_meet_no_dead_end():
     grammar, rng = grammar_of(LANGUAGE), random.Random(1)
     for _ in range(20_000):
-        limit, cursor = rng.randint(1, 24), Cursor()
+        limit, cursor = rng.randint(1, 24), grammar.start()
         while True:
             legal = grammar.legal(cursor, limit)
             assert legal

@@ -12,6 +12,7 @@ from blueprints import (
     Language,
     TamiyoError,
     VerificationError,
+    canonical_form,
     compile_blueprint,
     human,
     legal_tokens,
@@ -70,10 +71,10 @@ REFUSED = [
     ),
     ("RELU RELU", 1, "no-op", "RELU (token 1) changes nothing directly after RELU"),
     (
-        "TANH " * 25,
-        24,
+        "TANH " * 49,
+        48,
         "too-long",
-        "TANH (token 24) leaves no room to complete the program within 24 tokens",
+        "TANH (token 48) leaves no room to complete the program within 48 tokens",
     ),
     (
         f"{WIDE} {WIDE}",
@@ -123,7 +124,7 @@ def test_the_residual_convolution_has_the_expected_graph():
     blueprint = parse("RES_START CONV1D KERNEL_5 CHANNELS_IN GELU LINEAR OUT_DIM_IN RES_END".split())
     assert str(blueprint.graph).splitlines() == [
         "%0   INPUT                                        [B, T, D]",
-        "%1   CONV1D kernel=5 width=1(%0)                  [B, T, D]",
+        "%1   CONV1D kernel=5 width=1 dilation=1(%0)       [B, T, D]",
         "%2   GELU(%1)                                     [B, T, D]",
         "%3   LINEAR width=1(%2)                           [B, T, D]",
         "%4   ADD(%0, %3)                                  [B, T, D]",
@@ -152,11 +153,11 @@ def test_human_blueprints_parse_to_different_graphs_and_name_their_papers():
 def test_a_languages_version_changes_with_its_table_and_budgets():
     assert Language().version_hash == LANGUAGE.version_hash
     assert Language(max_length=23).version_hash != LANGUAGE.version_hash
-    assert Language(rows=LANGUAGE.rows[1:]).version_hash != LANGUAGE.version_hash
+    assert Language(ops=LANGUAGE.ops[1:]).version_hash != LANGUAGE.version_hash
 
 
 def test_a_smaller_language_never_offers_what_it_lacks():
-    small = Language(rows=tuple(op for op in LANGUAGE.rows if op.name not in ("GRU", "CONV1D")), max_length=6)
+    small = Language(ops=tuple(op for op in LANGUAGE.ops if op.name not in ("GRU", "CONV1D")), max_length=6)
     assert "GRU" not in legal_tokens((), language=small)
     with pytest.raises(BlueprintError) as caught:
         parse(["GRU"], small)
@@ -192,8 +193,23 @@ def test_the_verifier_names_the_node_and_what_was_expected(graph, message):
     assert message in str(caught.value)
 
 
-def test_a_graph_that_is_not_nested_cannot_be_printed():
-    x = parse("TANH SILU".split()).graph.nodes
-    merge = Node("MUL", (), (0, 2), x[2].type)
-    with pytest.raises(TamiyoError, match=r"node %3 \(MUL of %0, %2\) closes no nested block"):
-        to_tokens(Graph((*x, merge)))
+def test_a_graph_with_more_waiting_values_than_taps_cannot_be_printed():
+    x = parse("TANH".split()).graph.nodes
+    waiting = [Node(op, (), (1,), x[1].type) for op in ("SILU", "GELU", "RELU", "SIN", "ELU", "ABS")]
+    nodes = [*x, *waiting]
+    for i, merge in (
+        (2, "MUL"),
+        (3, "MUL"),
+        (2, "MUL"),
+        (4, "MUL"),
+        (3, "MUL"),
+        (5, "MUL"),
+        (6, "MUL"),
+        (7, "MUL"),
+    ):
+        nodes.append(Node(merge, (), (i, len(nodes) - 1), x[1].type))
+    graph = Graph(tuple(nodes))
+    with pytest.raises(TamiyoError, match="needs more than the language's 1 taps"):
+        to_tokens(graph, Language(num_taps=1))
+    wide = Language(num_taps=6, max_length=99)
+    assert parse(to_tokens(graph, wide), wide).graph == canonical_form(graph)

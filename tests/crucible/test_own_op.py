@@ -32,7 +32,7 @@ class Tilt(nn.Module):
 
 
 def test_an_op_without_a_kernel_trains_alike_in_both_engines() -> None:
-    language = Language(rows=(*OPS, TILT))
+    language = Language(ops=(*OPS, TILT))
     modules = {**MODULES, "TILT": lambda w_in, w_out, attributes: Tilt(w_in)}
     blueprints = [
         parse(tokens.split(), language)

@@ -312,4 +312,4 @@ def test_attributes_are_written_as_people_do():
 
 
 def test_every_family_of_ops_has_a_colour():
-    assert {op.family for op in LANGUAGE.rows} | {"input"} <= set(FAMILY_COLOURS)
+    assert {op.family for op in LANGUAGE.ops} | {"input"} <= set(FAMILY_COLOURS)
