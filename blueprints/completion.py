@@ -88,7 +88,7 @@ class Completion:
     def _find_after_block(self, value: Value, token: str, times: int) -> Prices:
         """Return the prices from a block's start on, its body and end included."""
         settings: tuple[str | None, ...] = (
-            tuple(BODY_ATTRIBUTES[token].tokens) if token in BODY_ATTRIBUTES else (None,)
+            tuple(self._language.settings[token].tokens) if token in BODY_ATTRIBUTES else (None,)
         )
         best = self._never()
         for setting in settings:

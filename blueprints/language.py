@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
+from blueprints.errors import TamiyoError
 from blueprints.graph import LOOP, SCAN, Graph, Node
-from blueprints.ops import OPS, Op, Parameter
-from blueprints.types import MAX_WIDTH
+from blueprints.ops import OPS, Attribute, Op, Parameter
+from blueprints.types import MAX_WIDTH, WIDTHS
 from blueprints.typing_table import COST_WIDTH, TypingTable
 from blueprints.vocabulary import BODY_ATTRIBUTES, LOAD, SAVE, Registers, Vocabulary
 
@@ -21,12 +22,18 @@ class Language:
     """The op table that a program is read with, and the largest program it allows.
 
     Attributes:
-        ops: the rows of the op table; a user's own ops stand behind the built-in ones: `Language(OPS + (my_op,))`.
+        ops: the rows of the op table; a user's own stand behind the built-in: `Language(OPS + (my_op,))`.
         max_length: most tokens of a program, the end marker excluded.
         max_flops: most forward FLOPs of one time step of one example in a host of width 16.
         num_taps: registers that name values, so that any graph can be written.
         num_states: previous states that a scan's body sees.
         max_width: widest value, as a rational of the host's width D.
+        widths: the ratios of D that ops and scans can be as wide as, by the end of their tokens:
+            `Language(widths={**WIDTHS, "SESQUI": Fraction(3, 2)})` has `OUT_DIM_SESQUI`.
+        settings: token that opens a loop or a scan to the attribute that follows it.
+
+    Raises:
+        TamiyoError: for a ratio beyond `max_width`, or one that is no multiple of 1/16.
     """
 
     ops: tuple[Op, ...] = OPS
@@ -35,14 +42,22 @@ class Language:
     num_taps: int = 4
     num_states: int = 3
     max_width: Fraction = MAX_WIDTH
+    widths: Mapping[str, Fraction] = field(default_factory=lambda: WIDTHS)
+    settings: Mapping[str, Attribute] = field(init=False, repr=False)
     table: Mapping[str, Op] = field(init=False, repr=False)
     registers: Registers = field(init=False, repr=False)
     vocabulary: Vocabulary = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        settings = {token: _at_widths(a, self.widths) for token, a in BODY_ATTRIBUTES.items()}
+        object.__setattr__(self, "settings", settings)
+        if self.widths != WIDTHS:
+            object.__setattr__(self, "ops", tuple(_row_at_widths(op, self.widths) for op in self.ops))
         object.__setattr__(self, "table", {op.name: op for op in self.ops})
         object.__setattr__(self, "registers", Registers(self.num_taps, self.num_states))
-        object.__setattr__(self, "vocabulary", Vocabulary.of(self.ops, self.registers))
+        object.__setattr__(self, "vocabulary", Vocabulary.of(self.ops, settings, self.registers))
+        for attribute in self._width_attributes():
+            _check_ratios(attribute, self.max_width)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -52,8 +67,7 @@ class Language:
     @cached_property
     def typing(self) -> TypingTable:
         """The types that values can have."""
-        attributes = (*BODY_ATTRIBUTES.values(), *(a for op in self.ops for a in op.attributes))
-        return TypingTable(self.ops, [a for a in attributes if a.name == "width"], self.max_width)
+        return TypingTable(self.ops, self._width_attributes(), self.max_width)
 
     @cached_property
     def version_hash(self) -> str:
@@ -68,8 +82,13 @@ class Language:
             for op in self.ops
         ]
         budgets = [self.max_length, self.max_flops, self.num_taps, self.num_states, str(self.max_width)]
-        text = json.dumps([rows, self.tokens, budgets], separators=(",", ":"))
+        widths = [[name, str(ratio)] for name, ratio in self.widths.items()]
+        text = json.dumps([rows, self.tokens, budgets, widths], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _width_attributes(self) -> list[Attribute]:
+        attributes = (*self.settings.values(), *(a for op in self.ops for a in op.attributes))
+        return [a for a in attributes if a.name == "width"]
 
     def num_operands(self, name: str) -> int:
         """Return how many tokens an op, a block with a setting, SAVE or LOAD needs after its own."""
@@ -104,6 +123,28 @@ def resolve(node: Node, width: int) -> dict[str, int]:
     return {
         name: node.type.channels(width) if name == "width" else int(value) for name, value in node.attributes
     }
+
+
+def _row_at_widths(op: Op, widths: Mapping[str, Fraction]) -> Op:
+    return replace(op, attributes=tuple(_at_widths(a, widths) for a in op.attributes))
+
+
+def _at_widths(attribute: Attribute, widths: Mapping[str, Fraction]) -> Attribute:
+    """Return an attribute whose tokens name the ratios of `WIDTHS` with a token for each of `widths`."""
+    stem = next(iter(attribute.tokens)).removesuffix(next(iter(WIDTHS)))
+    named = attribute.tokens == {stem + name: ratio for name, ratio in WIDTHS.items()}
+    if attribute.name != "width" or not named:
+        return attribute
+    return replace(attribute, tokens={stem + name: ratio for name, ratio in widths.items()})
+
+
+def _check_ratios(attribute: Attribute, max_width: Fraction) -> None:
+    for token, ratio in attribute.tokens.items():
+        if not 0 < ratio <= max_width or (Fraction(ratio) * COST_WIDTH).denominator != 1:
+            raise TamiyoError(
+                f"{token} is {ratio} of D; expected a multiple of 1/{COST_WIDTH}, above 0 and at most the "
+                f"max_width of {max_width}"
+            )
 
 
 assert {LOOP, SCAN}.isdisjoint(op.name for op in OPS)

@@ -252,7 +252,7 @@ class _Builder:
 
     def _open_scope(self, start: int, name: str, token: str) -> None:
         entry = self.scope.nodes[self.scope.current].type
-        attribute = BODY_ATTRIBUTES[name]
+        attribute = self.language.settings[name]
         value = attribute.tokens[token]
         state = None
         if name == SCAN_START:

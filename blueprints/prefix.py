@@ -213,7 +213,7 @@ class Stepper:
         """Return the frame of a block that starts at a value; loops and scans have a setting."""
         if setting is None:
             return Frame(token, value, times=times)
-        given = BODY_ATTRIBUTES[token].tokens[setting]
+        given = self._language.settings[token].tokens[setting]
         if token == LOOP_START:
             return Frame(token, Value(value.type), times=times * int(given))
         entry = Value(self._table.single(value.type))

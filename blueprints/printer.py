@@ -94,7 +94,7 @@ class _Printer:
         node = self.graph.nodes[index]
         if node.body is not None:
             start, end = (LOOP_START, LOOP_END) if node.op == LOOP else (SCAN_START, SCAN_END)
-            attribute = BODY_ATTRIBUTES[start]
+            attribute = self.language.settings[start]
             setting = _token(attribute.tokens, node.attribute(attribute.name))
             return (start, setting, *_Printer(node.body, self.language).program(), end)
         attributes = [

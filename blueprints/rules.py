@@ -93,7 +93,7 @@ class Rules:
         """Return the tokens that the pending op, block or move takes next, rules about registers aside."""
         name = prefix.pending
         if name in BODY_ATTRIBUTES:
-            return tuple(BODY_ATTRIBUTES[name].tokens)
+            return tuple(self._language.settings[name].tokens)
         if name in (SAVE, LOAD) or self._language.table[name].arity > 1:
             return tuple(self._vocabulary.registers)
         return tuple(self._language.table[name].required[len(prefix.attributes)].tokens)

@@ -8,10 +8,10 @@ from blueprints.graph import INPUT_NODE, LOOP, SCAN, STATE, AttributeValue, Grap
 from blueprints.language import LANGUAGE, Language
 from blueprints.ops import Attribute, Op
 from blueprints.types import INPUT_TYPE, ValueType
-from blueprints.vocabulary import BODY_ATTRIBUTES, LOOP_START, SCAN_START
+from blueprints.vocabulary import LOOP_START, SCAN_START
 
-#: Ops with a body, with the attribute that they need.
-BODIES = {LOOP: BODY_ATTRIBUTES[LOOP_START], SCAN: BODY_ATTRIBUTES[SCAN_START]}
+#: Ops with a body, with the tokens that open it.
+BODIES = {LOOP: LOOP_START, SCAN: SCAN_START}
 
 
 class VerificationError(TamiyoError):
@@ -71,7 +71,7 @@ def _verify_op(graph: Graph, index: int, row: Op, where: str) -> None:
 
 def _verify_body(graph: Graph, index: int, language: Language, path: str, where: str) -> None:
     node, inputs = graph.nodes[index], graph.input_types(index)
-    attribute = BODIES[node.op]
+    attribute = language.settings[BODIES[node.op]]
     if node.body is None or len(inputs) != 1 or tuple(dict(node.attributes)) != (attribute.name,):
         raise VerificationError(f"{where} needs one input, its {attribute.name} and a body")
     _verify_value(attribute, node.attribute(attribute.name), (), where)

@@ -70,14 +70,14 @@ class Vocabulary:
     registers: Mapping[str, int]
 
     @classmethod
-    def of(cls, ops: Iterable[Op], registers: Registers) -> "Vocabulary":
+    def of(cls, ops: Iterable[Op], settings: Mapping[str, Attribute], registers: Registers) -> "Vocabulary":
         """Return the vocabulary of an op table: end, ops, attribute values, blocks, merges, registers."""
         ops = tuple(ops)
         unary = [op for op in ops if op.arity == 1]
         merging = [op for op in ops if op.arity > 1]
         attributes = [attribute for op in unary for attribute in op.attributes]
         values = dict.fromkeys(
-            token for attribute in (*attributes, *BODY_ATTRIBUTES.values()) for token in attribute.tokens
+            token for attribute in (*attributes, *settings.values()) for token in attribute.tokens
         )
         merges = {MERGE + op.name: op.name for op in merging}
         blocks = dict.fromkeys([*BLOCK_STARTS, *BLOCK_STARTS.values()])
