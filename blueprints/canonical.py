@@ -1,8 +1,8 @@
 """Canonical form and structural identity of graphs: equal exactly for isomorphic graphs; changes no function.
 
-Bodies of loops and scans come first, then the graph around them. Colour refinement in both directions (Weisfeiler and Leman 1968) splits the nodes into cells; while a cell
-holds several nodes each is singled out in turn, and the smallest encoding wins (the scheme of McKay 1981,
-without its pruning: blueprints are small and nearly rigid).
+Bodies of loops and scans come first, then the graph around them. Colour refinement in both directions (Weisfeiler
+and Leman 1968) splits the nodes into cells; while a cell holds several nodes each is singled out in turn, and the
+smallest encoding wins (the scheme of McKay 1981, without its pruning: blueprints are small and nearly rigid).
 """
 
 import hashlib
@@ -106,8 +106,8 @@ def _without_no_ops(graph: Graph, language: Language) -> Graph:
         nodes.append(node)
         row = language.table.get(node.op)
         if row is not None and row.arity == 1 and graph.nodes[node.inputs[0]].op in row.no_op_after:
-            if not row.parameters(16, 16, {**resolve(node, 16), "width": 16}):
-                past[index] = node.inputs[0]
+            has_parameters = row.parameters(16, 16, {**resolve(node, 16), "width": 16})
+            past[index] = index if has_parameters else node.inputs[0]
     if graph.stores:
         return Graph(tuple(nodes), tuple(past[i] for i in graph.stores))
     return Graph(tuple(nodes[: past[graph.output] + 1]))

@@ -1,8 +1,8 @@
 """The one definition of legality: which tokens may follow a prefix; builds no graph and no module.
 
 A token is legal when no rule (rules.py) forbids it *and* the shortest completion after it (completion.py) fits
-the budgets, so a walk over legal tokens never meets a dead end. Where only a LOAD could complete a program within
-the budgets, the tokens before it are refused.
+the budgets, so a walk over legal tokens never meets a dead end. Where only a LOAD could complete a program
+within the budgets, the tokens before it are refused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -161,7 +161,7 @@ class Grammar:
         return 2 * TOKEN + min(map(self._price, after), default=NEVER)
 
     def _outside(self, prefix: Prefix) -> np.ndarray:
-        """Return, for each type at which the innermost block may end, the price of the rest of the program."""
+        """Return, for each type at which the innermost block may end, the price of the rest."""
         return self._completion.outside(prefix.frames, (*map(_held, prefix.scopes), _held(prefix.registers)))
 
     def _merge_price(self, prefix: Prefix, name: str) -> int:

@@ -1,5 +1,6 @@
 """The typed, frozen graph of a blueprint; leaves parsing, canonical order and torch to other files."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -66,7 +67,7 @@ class Graph:
     stores: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        assert self.nodes and self.nodes[0].op == INPUT, "node 0 must be the input"
+        assert [node.op for node in self.nodes[:1]] == [INPUT], "node 0 must be the input"
         for index, node in enumerate(self.nodes[1:], start=1):
             in_order = all(0 <= i < index for i in node.inputs) and bool(node.inputs or node.op == STATE)
             assert in_order, f"node {index} is out of order"
@@ -82,10 +83,12 @@ class Graph:
         """Type of the output."""
         return self.nodes[self.output].type
 
-    @cached_property
-    def depth(self) -> int:
-        """How deep bodies nest in it: 0 without any."""
-        return max((1 + node.body.depth for node in self.nodes if node.body is not None), default=0)
+    def all_nodes(self) -> Iterator[Node]:
+        """Yield every node, those of bodies included."""
+        for node in self.nodes:
+            yield node
+            if node.body is not None:
+                yield from node.body.all_nodes()
 
     def input_types(self, index: int) -> tuple[ValueType, ...]:
         """Return the types of the inputs of node `index`."""

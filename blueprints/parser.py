@@ -112,7 +112,7 @@ def _error(
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """An open block: its opening token, where it stands, its input node, and the ends of its branches so far."""
+    """An open block: its opening token, where that stands, its input node, and the ends of its branches."""
 
     kind: str
     start: int

@@ -1,4 +1,4 @@
-"""What is remembered of a prefix of a program, and how a legal token changes it; knows no rule and no budget."""
+"""What is remembered of a prefix of a program, and how a legal token changes it; knows no rule, no budget."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -105,7 +105,7 @@ class Prefix(NamedTuple):
 
 
 def stored(register: int) -> int:
-    """Return the number that says in `Prefix.held` that a state takes the value, not that it was the value."""
+    """Return the number that says in `Prefix.held` that a state takes the value."""
     return -1 - register
 
 
@@ -148,7 +148,7 @@ class Stepper:
         return self._close(prefix, token)
 
     def closed(self, frame: Frame, end: int, token: str) -> tuple[int, int] | None:
-        """Return the type after `token` closes `frame` at a body of type `end`, and FLOPs; None if it cannot."""
+        """Return the type after `token` closes `frame` at a body of type `end`, and FLOPs, or None."""
         table = self._table
         if frame.kind == LOOP_START:
             return (end, 0) if end == frame.entry.type else None

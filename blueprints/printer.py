@@ -1,7 +1,7 @@
 """From a graph back to tokens: the inverse of parsing, up to isomorphism; minds no budget.
 
-What nests is printed as blocks. The rest is printed node after node: a value with several users, or with a user
-that comes later, gets a tap; of several orders the one with the fewest tokens is kept.
+What nests is printed as blocks. The rest is printed node after node: a value with several users, or with a
+user that comes later, gets a tap; of several orders the one with the fewest tokens is kept.
 """
 
 import random
@@ -138,7 +138,7 @@ class _Printer:
 
     @cached_property
     def dominators(self) -> list[int]:
-        """For each node the last that every path from the input to it passes, itself excluded; states aside."""
+        """For each node the last one before it that every path from the input passes, states aside."""
         dominators = [0] * len(self.graph.nodes)
         for index, node in enumerate(self.graph.nodes[1:], start=1):
             sources = [i for i in node.inputs if self.graph.nodes[i].op != STATE]

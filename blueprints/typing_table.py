@@ -1,6 +1,6 @@
 """All types that values of a language can have, as small integers, and what ops and merges make of them.
 
-Codes leave causality out: no rule of the grammar asks for it. The table is closed under ops, merges and loops.
+Codes leave causality out: no rule of the grammar asks for it. The table is closed under ops and merges.
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,7 +15,6 @@ import torch
 from blueprints.compiler import modules_of
 from blueprints.graph import LOOP, STATE, AttributeValue, Graph, Node
 from blueprints.language import LANGUAGE, Language, resolve
-from blueprints.modules import ModuleBuilder
 from blueprints.types import WIDTHS, ValueType
 from crucible.engines.base import single_thread
 from crucible.errors import CrucibleError
@@ -54,10 +53,9 @@ class LatencyTable:
         device: str = "cpu",
         repeats: int = 15,
         language: Language = LANGUAGE,
-        modules: Mapping[str, ModuleBuilder] | None = None,
     ) -> "LatencyTable":
         """Measure every op of `language` at the named widths and every required attribute, on one thread."""
-        modules = modules_of(language) if modules is None else modules
+        modules = modules_of(language)
         rows: dict[str, Curve] = {}
         generator = torch.Generator().manual_seed(0)
         # Modules draw their initial values from the global generator, which is the caller's.

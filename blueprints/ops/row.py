@@ -100,8 +100,8 @@ class Op:
         pools: whether it turns a sequence into a single step.
         causal: whether its output at step t ignores inputs after t.
         no_op_after: ops directly after which this one would change nothing.
-        module: (w_in, w_out, attributes) to an nn.Module on `[B, T, W]`; the built-in ops, whose rows are free
-            of torch, have theirs in blueprints/modules/.
+        module: (w_in, w_out, attributes) to an nn.Module on `[B, T, W]`; the built-in ops, whose rows are
+            free of torch, have theirs in blueprints/modules/.
         parameters: (w_in, w_out, attributes) to its trainable tensors, in module order.
         flops: (w_in, w_out, attributes) to forward FLOPs for one time step of one example.
     """

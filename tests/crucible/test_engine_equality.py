@@ -39,6 +39,9 @@ OP_PROGRAMS = {
     "TANH": "LINEAR OUT_DIM_IN TANH",
     "SIGMOID": "LINEAR OUT_DIM_IN SIGMOID",
     "ADD": "RES_START GELU RES_END BRANCH_START POOL_MAX BRANCH_SEP TANH MERGE_ADD",
+    "LOOP": "LOOP_START REPEAT_3 RES_START LINEAR OUT_DIM_HALF TANH LINEAR OUT_DIM_IN RES_END LOOP_END TANH",
+    "SCAN": "SCAN_START OUT_DIM_HALF CONCAT STATE_0 LINEAR OUT_DIM_HALF ADD STATE_1 SAVE STATE_1 TANH "
+    "LOOP_START REPEAT_2 LINEAR OUT_DIM_HALF TANH LOOP_END SCAN_END LINEAR OUT_DIM_IN",
     "MUL": "GATE_START POOL_MEAN LINEAR OUT_DIM_IN GATE_END BRANCH_START RELU BRANCH_SEP TANH MERGE_MUL",
     "ATTENTION": "ATTENTION HEADS_2 ATTENTION HEADS_1 FULL TANH ATTENTION HEADS_4",
     "LSTM": "LSTM TANH LSTM",
@@ -61,7 +64,11 @@ OP_PROGRAMS = {
 def assert_gradients_agree(
     blueprints: list[Blueprint], task: Task, seed: int = 0, steps: int | None = None
 ) -> None:
-    """Compare float32 and float64 batched gradients with the reference's in float64."""
+    """Compare float32 and float64 batched gradients with the reference's in float64.
+
+    In float32 a program amplifies rounding by itself (a norm of nearly equal features does); there the batched
+    gradients may be ten times as far from the truth as the reference's own.
+    """
     programs = [build_program(blueprint.graph, task, 16) for blueprint in blueprints]
     parameters = [initial_parameters(program, seed) for program in programs]
     train = task.splits(seed).train
@@ -69,18 +76,20 @@ def assert_gradients_agree(
     oracle = ReferenceEngine().loss_and_gradients(*arguments, torch.float64)
     double = BatchedEngine().loss_and_gradients(*arguments, torch.float64)
     single = BatchedEngine().loss_and_gradients(*arguments, torch.float32)
-    for blueprint, (loss, gradient), (loss64, gradient64), (loss32, gradient32) in zip(
-        blueprints, oracle, double, single, strict=True
+    rounded = ReferenceEngine().loss_and_gradients(*arguments, torch.float32)
+    for blueprint, (loss, gradient), (loss64, gradient64), (loss32, gradient32), (_, reference32) in zip(
+        blueprints, oracle, double, single, rounded, strict=True
     ):
         message = " ".join(blueprint.tokens)
         scale = float(gradient.abs().max())
         assert abs(loss64 - loss) < 1e-12 * max(1.0, abs(loss)), message
         assert float((gradient64 - gradient).abs().max()) < 1e-11 * max(1.0, scale), message
         assert abs(loss32 - loss) < 2e-5 * max(1.0, abs(loss)), message
-        assert float((gradient32 - gradient).abs().max()) < 2e-4 * scale + 1e-7, message
+        own = 10 * float((reference32 - gradient).abs().max())
+        assert float((gradient32 - gradient).abs().max()) < max(2e-4 * scale + 1e-7, own), message
 
 
-@pytest.mark.parametrize("op", sorted(LANGUAGE.table))
+@pytest.mark.parametrize("op", sorted((*LANGUAGE.table, "LOOP", "SCAN")))
 def test_every_op_has_the_gradients_of_its_module(op: str) -> None:
     blueprint = parse(OP_PROGRAMS[op].split())
     assert any(node.op == op for node in blueprint.graph.nodes)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from blueprints.graph import LOOP, SCAN
 from blueprints.modules import MODULES
 from blueprints.ops import OPS, Op
 from blueprints.types import ValueType
@@ -154,7 +155,7 @@ def assert_close(a: Run, b: Run, message: str) -> None:
 
 
 def test_every_op_has_a_kernel() -> None:
-    assert set(KERNELS) == {op.name for op in OPS} | {HOST_INPUT, HOST_MEAN, HOST_READOUT}
+    assert set(KERNELS) == {op.name for op in OPS} | {HOST_INPUT, HOST_MEAN, HOST_READOUT, LOOP, SCAN}
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

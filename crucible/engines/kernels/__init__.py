@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from crucible.engines.kernels.activations import ACTIVATIONS, KWinners
 from crucible.engines.kernels.attention import Attention, FastWeights
+from crucible.engines.kernels.composite import Loop, Scan
 from crucible.engines.kernels.features import LayerNorm, MixtureOfExperts, RmsNorm, Scale
 from crucible.engines.kernels.kernel import AutogradKernel, Block, Kernel, Launch
 from crucible.engines.kernels.merges import Add, Blend, Concat, Multiply
@@ -13,7 +14,7 @@ from crucible.engines.kernels.pools import PoolLast, PoolMax, PoolMean, Shift
 from crucible.engines.kernels.recurrent import DiagonalScan, Gru, Lstm
 from crucible.program import HOST_INPUT, HOST_MEAN, HOST_READOUT
 
-KERNELS: Mapping[str, Kernel] = {
+_KERNELS: Mapping[str, Kernel] = {
     HOST_INPUT: Linear(),
     HOST_MEAN: PoolMean(),
     HOST_READOUT: Linear(),
@@ -41,4 +42,14 @@ KERNELS: Mapping[str, Kernel] = {
     **ACTIVATIONS,
 }
 
-__all__ = ["KERNELS", "AutogradKernel", "Block", "Kernel", "Launch", "ModuleKernel"]
+
+def kernels_with(own: Mapping[str, Kernel]) -> Mapping[str, Kernel]:
+    """Return the built-in kernels beside a caller's own, which may replace them, in bodies too."""
+    kernels = {**_KERNELS, **own}
+    kernels.update(LOOP=Loop(kernels), SCAN=Scan(kernels))
+    return kernels
+
+
+KERNELS: Mapping[str, Kernel] = kernels_with({})
+
+__all__ = ["KERNELS", "AutogradKernel", "Block", "Kernel", "Launch", "ModuleKernel", "kernels_with"]

@@ -114,7 +114,9 @@ class AutogradKernel(Kernel):
 
         def backward() -> None:
             y, *leaves = saved
-            gradients = torch.autograd.grad(y, leaves, launch.dy, allow_unused=True)
+            gradients: Sequence[Tensor | None] = [None] * len(leaves)
+            if y.requires_grad:  # a body need not depend on anything that is trained
+                gradients = torch.autograd.grad(y, leaves, launch.dy, allow_unused=True)
             for out, gradient in zip((*launch.dx, *launch.gradients), gradients, strict=True):
                 if out is not None:
                     out.zero_() if gradient is None else out.copy_(gradient)
