@@ -11,6 +11,7 @@ from blueprints.grammar import Cursor, Grammar, grammar_of, legal_tokens
 from blueprints.graph import Graph, Node
 from blueprints.human import HUMAN_BLUEPRINTS, HumanBlueprint, human
 from blueprints.language import LANGUAGE, Language
+from blueprints.ops import CORE_OPS, OPS, Attribute, Op, Parameter, SourceTemplate
 from blueprints.parser import IDENTITY, Blueprint, parse
 from blueprints.printer import to_tokens
 from blueprints.verifier import VerificationError, verify
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from blueprints.compiler import BlueprintModule, compile_blueprint
 
 __all__ = [
+    "CORE_OPS",
     "HUMAN_BLUEPRINTS",
     "IDENTITY",
     "LANGUAGE",
+    "OPS",
+    "Attribute",
     "Blueprint",
     "BlueprintError",
     "BlueprintModule",
@@ -31,6 +35,9 @@ __all__ = [
     "HumanBlueprint",
     "Language",
     "Node",
+    "Op",
+    "Parameter",
+    "SourceTemplate",
     "TamiyoError",
     "VerificationError",
     "canonical_form",
@@ -50,11 +57,14 @@ __all__ = [
     "verify",
 ]
 
+#: What needs torch, by the module that holds it.
+_WITH_TORCH = {"BlueprintModule": "compiler", "compile_blueprint": "compiler"}
+
 
 def __getattr__(name: str) -> Any:
-    """Load the compiler, and torch with it, on first use."""
-    if name in ("BlueprintModule", "compile_blueprint"):
-        from blueprints import compiler
+    """Load what needs torch, and torch with it, on first use."""
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module 'blueprints' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(compiler, name)
-    raise AttributeError(f"module 'blueprints' has no attribute {name!r}")
+    return getattr(import_module(f"blueprints.{_WITH_TORCH[name]}"), name)

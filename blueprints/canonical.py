@@ -1,8 +1,9 @@
 """Canonical form and structural identity of graphs: equal exactly for isomorphic graphs; changes no function.
 
-Bodies of loops and scans come first, then the graph around them. Colour refinement in both directions (Weisfeiler
-and Leman 1968) splits the nodes into cells; while a cell holds several nodes each is singled out in turn, and the
-smallest encoding wins (the scheme of McKay 1981, without its pruning: blueprints are small and nearly rigid).
+Bodies of loops and scans come first, then the graph around them. Colour refinement in both directions
+(Weisfeiler and Leman 1968) splits the nodes into cells; while a cell holds several nodes each is singled out
+in turn, and the smallest encoding wins (the scheme of McKay 1981, without its pruning: blueprints are small
+and nearly rigid).
 """
 
 import hashlib
@@ -76,7 +77,7 @@ def _add_nodes(result: nx.DiGraph, graph: Graph, path: tuple[int, ...], language
             _add_slots(result, here, (*here, 0), ("body",))
             _add_slots(result, (*here, node.body.output), here, ("end",))
         if node.op == STATE:
-            _add_slots(result, (*path, graph.stores[dict(node.attributes)["index"]]), here, ("state",))
+            _add_slots(result, (*path, graph.stores[int(node.attribute("index"))]), here, ("state",))
 
 
 def _add_slots(result: nx.DiGraph, source: tuple, target: tuple, slots: tuple) -> None:

@@ -1,8 +1,8 @@
 """What completing a prefix costs at least: shortest first, cheapest among the shortest; names no rule.
 
-The search may add ops, close blocks and merge once with a register of the innermost scope; it never loads one, so
-it can miss a completion that only a LOAD would give. Prices are vectors over the codes of types at which the
-innermost block may end.
+The search may add ops, close blocks and merge once with a register of the innermost scope; it never loads
+one, so it can miss a completion that only a LOAD would give. Prices are vectors over the codes of types at
+which the innermost block may end.
 """
 
 from functools import lru_cache
@@ -79,7 +79,7 @@ class Completion:
         return best
 
     def _find_starts(self, value: Value, times: int) -> tuple[tuple[str, ...], np.ndarray]:
-        """Return the ops and block starts that may follow a value, and the prices `[tokens, codes]` from them."""
+        """Return the ops and block starts that may follow a value, and prices `[tokens, codes]` from them."""
         ops = [op.name for op in self._unary if self._rules.op(value, op) is None]
         blocks = [token for token in BLOCK_STARTS if self._rules.block_start(value, token) is None]
         rows = [self.after_op(value.type, name, (), times) + TOKEN for name in ops]
@@ -140,7 +140,7 @@ class Completion:
         return self._last_part(frame.kind, frame.entry.type, frame.ends, times)
 
     def _find_second_branches(self, times: int) -> np.ndarray:
-        """Return the prices `[codes, codes, codes]` of closing after a second branch, by ends of the first."""
+        """Return the prices `[codes, codes, codes]` of closing after a second branch, by first ends."""
         ends = range(len(self._table))
         return np.stack([self._last_part(BRANCH_START, 0, (end,), times) for end in ends])
 

@@ -1,8 +1,8 @@
 """The one definition of legality: which tokens may follow a prefix; builds no graph and no module.
 
-A token is legal when no rule (rules.py) forbids it *and* the shortest completion after it (completion.py) fits
-the budgets, so a walk over legal tokens never meets a dead end. Where only a LOAD could complete a program
-within the budgets, the tokens before it are refused.
+A token is legal when no rule (rules.py) forbids it *and* the shortest completion after it (completion.py)
+fits the budgets, so a walk over legal tokens never meets a dead end. Where only a LOAD could complete a
+program within the budgets, the tokens before it are refused.
 """
 
 from collections.abc import Iterator, Sequence

@@ -86,7 +86,7 @@ class TypingTable:
 
     def _close_under_ops(self, ops: Sequence[Op], widths: Sequence[Attribute]) -> None:
         """Find every type that ops and merges reach from the input's, and give each a code."""
-        named = {ratio for attribute in widths for ratio in attribute.tokens.values()}
+        named = {Fraction(ratio) for attribute in widths for ratio in attribute.tokens.values()}
         found = {INPUT_TYPE.width} | {r for r in named if r <= self._max_width}
         sums = any(op.arity > 1 and op.widths == "sum" for op in ops)
         while sums:
