@@ -1,6 +1,7 @@
 """Sends a run's curves and best blueprints to Weights & Biases; the run's own files never depend on it."""
 
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -75,9 +76,7 @@ class WandbTracker(Tracker):
             action(self._run)
         except Exception as error:  # see make_tracker
             self._run = None
-            with suppress(Exception):
-                _wandb().teardown()  # else a dead service prints a traceback when the process ends
-            _say_off(error)
+            _turn_off(error)
 
 
 def make_tracker(mode: str, project: str, run_id: str, folder: Path, config: Mapping[str, Any]) -> Tracker:
@@ -100,7 +99,7 @@ def make_tracker(mode: str, project: str, run_id: str, folder: Path, config: Map
     try:
         return WandbTracker(_start(mode, project, run_id, folder, config))
     except Exception as error:
-        _say_off(error)
+        _turn_off(error)
         return NullTracker()
 
 
@@ -123,6 +122,8 @@ def blueprint_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]
 
 
 def _start(mode: str, project: str, run_id: str, folder: Path, config: Mapping[str, Any]) -> "wandb.Run":
+    if mode == "offline":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else even this run calls a server
     wandb = _wandb()
     (folder / "wandb").mkdir(exist_ok=True)  # wandb itself would turn to the system's temporary folder
     run = wandb.init(
@@ -157,6 +158,9 @@ def _is_loggable(value: Any) -> bool:
     return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _say_off(error: Exception) -> None:
+def _turn_off(error: Exception) -> None:
+    """Let go of wandb's service, which if dead would print a traceback when the process ends, and say why."""
+    with suppress(Exception, SystemExit):  # teardown calls sys.exit when the service ended badly
+        _wandb().teardown()
     reason = str(error).strip().split("\n")[0]
     print(f"W&B is off for this run: {type(error).__name__}: {reason}", file=sys.stderr)

@@ -26,14 +26,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run(*arguments: str, seconds: float = 100) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
         env=dict(os.environ, OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
-        timeout=seconds,
         check=False,
     )
 

@@ -3,13 +3,10 @@
 import random
 
 import pytest
-from hypothesis import settings
 
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, parse, random_program
 from curricula.temporal import Temporal
 from curricula.xor import Xor
-
-settings.register_profile("crucible", deadline=None, derandomize=True)
 
 
 def sample(num: int, seed: int = 0) -> list[Blueprint]:

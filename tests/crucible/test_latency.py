@@ -64,7 +64,8 @@ def test_a_loop_takes_its_body_for_each_repetition_and_a_scan_for_each_step(tabl
     assert table.predict(scan.graph) == pytest.approx(table.time * step)
 
 
-def test_a_recurrence_costs_more_than_an_activation(table) -> None:
+def test_a_recurrence_costs_more_than_an_activation() -> None:
+    table = LatencyTable.measure(repeats=15)  # of three, a busy machine may disturb the median
     assert table.predict(parse(["GRU"]).graph) > 3 * table.predict(parse(["RELU"]).graph)
 
 
@@ -136,9 +137,9 @@ def test_a_table_of_another_width_or_device_is_refused(table) -> None:
 
 
 def test_measuring_takes_seconds() -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # the time of this process, whatever else the machine does
     LatencyTable.measure(repeats=5)
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 15
 
 
 def test_files_that_are_no_table_are_named(tmp_path) -> None:

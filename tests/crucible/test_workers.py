@@ -47,7 +47,6 @@ def run(code: str, *arguments: str, **keywords) -> subprocess.CompletedProcess[s
         env=environment,
         text=True,
         capture_output=True,
-        timeout=100,
         check=False,
         **keywords,
     )
@@ -75,7 +74,7 @@ from pathlib import Path
 
 def call(folder, index):
     Path(folder, str(index)).touch()
-    time.sleep(0.02)
+    time.sleep(0.2)
     if index == 3:
         raise ValueError("the fourth call fails")
     return index
@@ -133,7 +132,7 @@ def test_workers_of_a_killed_parent_end() -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200
     while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [pid for pid in workers if is_running(pid)]

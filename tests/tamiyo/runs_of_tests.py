@@ -32,7 +32,7 @@ def start(*settings: object, **options) -> subprocess.Popen:
 
 def finish(process: subprocess.Popen) -> tuple[int, str, str]:
     """Wait for a process; return exit status, standard output and standard error."""
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate()
     return process.returncode, out, err
 
 

@@ -1,7 +1,8 @@
 """W&B: a real offline run is read back; whatever wandb raises costs one line and never the training."""
 
 import json
-import shutil
+import re
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ from wandb.errors import CommError
 from wandb.sdk.mailbox import MailboxClosedError
 
 from hall_of_fame.records import Entry, TaskScore
-from tamiyo.tracking import NullTracker, Tracker, blueprint_table, make_tracker
+from tamiyo.tracking import NullTracker, Tracker, WandbTracker, blueprint_table, make_tracker
 
 XOR = TaskScore(task="xor", task_key="xor-a", mean=0.9, std=0.05, low=0.85, high=0.95, num_seeds=2, num_ok=2)
 ENTRY = Entry(
@@ -37,14 +38,15 @@ def records(folder: Path) -> list[dict]:
     """Return what the only offline run in a folder recorded, as `wandb leet inspect` prints it."""
     (run,) = folder.glob("wandb/offline-run-*")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in printed.stdout.splitlines()]
 
 
 @pytest.fixture(autouse=True)
 def _own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what wandb stages for tables out of the home folder."""
+    """Keep what wandb stages for tables out of the home folder; let its service be slow to start."""
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "600")
 
 
 def test_an_offline_run_holds_config_curves_and_the_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -151,31 +153,96 @@ def test_ctrl_c_while_wandb_starts_still_ends_the_run(tmp_path: Path, monkeypatc
         make_tracker("offline", "demo", "run", tmp_path, {})
 
 
-KILLED = """
-import os, signal, subprocess, sys
+class FailingRun:
+    """Stands in for a run whose every use fails."""
+
+    def log(self, *values: object, **settings: object) -> None:
+        raise OSError("disk full")
+
+
+def test_a_service_that_ends_badly_does_not_end_the_training(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """`wandb.teardown` waits for the service and leaves through `sys.exit` with its status."""
+    monkeypatch.setattr(wandb, "teardown", lambda: sys.exit(-9))
+    use(WandbTracker(FailingRun()))
+    assert capfd.readouterr().err == "W&B is off for this run: OSError: disk full\n"
+
+
+#: Can kill the service that wandb starts; knows it by the command, for wandb keeps its process to itself.
+SERVICE = """
+import subprocess, sys
 from pathlib import Path
+import wandb
 from tamiyo.tracking import make_tracker
 
+class Popen(subprocess.Popen):
+    def __init__(self, command, *rest, **options):
+        super().__init__(command, *rest, **options)
+        if str(command[0]).endswith("wandb-core"):
+            services.append(self)
+
+services = []
+subprocess.Popen = Popen
+"""
+
+USE = """
 tracker = make_tracker("offline", "demo", "run", Path(sys.argv[1]), {})
 tracker.log({"generation": 0})
-command = ["ps", "-eo", "pid=,ppid=,args="]
-rows = [line.split(None, 2) for line in subprocess.check_output(command, text=True).splitlines()]
-own = [(int(pid), command) for pid, parent, command in rows if int(parent) == os.getpid()]
-(service,) = [pid for pid, command in own if "wandb-core" in command]
-os.kill(service, signal.SIGKILL)
-for generation in range(1, 10_000):
+"""
+
+DIES_UNDER_A_RUN = """
+(service,) = services
+service.kill()
+generation = 1
+while service.poll() is None:
     tracker.log({"generation": generation})
+    generation += 1
+"""
+
+DIES_WHILE_A_RUN_STARTS = """
+def start_and_kill(**settings):
+    run = start(**settings)
+    (service,) = services
+    service.kill()
+    service.wait()
+    return run
+
+start, wandb.init = wandb.init, start_and_kill
+"""
+
+GO_ON = """
+for number in range(10_000, 11_000):
+    tracker.log({"generation": number})
 tracker.finish()
 print("trained on")
 """
 
 
-@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps to find wandb's service")
-def test_a_service_that_dies_costs_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # else it would join the service of this process
-    run = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, timeout=60
-    )
-    assert run.stdout == "trained on\n"
-    (line,) = run.stderr.splitlines()
-    assert line.startswith("W&B is off for this run: Connection")
+def run_apart(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own with a wandb of its own."""
+    for name in ("WANDB_SERVICE", "WANDB_MODE", "WANDB_ERROR_REPORTING"):
+        monkeypatch.delenv(name, raising=False)
+    command = [sys.executable, "-c", code, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [SERVICE + USE + DIES_UNDER_A_RUN + GO_ON, SERVICE + DIES_WHILE_A_RUN_STARTS + USE + GO_ON],
+    ids=["under a run", "while a run starts"],
+)
+def test_a_service_that_dies_costs_one_line(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = run_apart(code, tmp_path, monkeypatch)
+    assert (run.returncode, run.stdout) == (0, "trained on\n"), run.stderr
+    assert re.fullmatch(r"W&B is off for this run: Connection.*\n", run.stderr), run.stderr
+
+
+def test_an_offline_run_opens_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        run = run_apart(SERVICE + USE + GO_ON, tmp_path, monkeypatch)
+        assert (run.returncode, run.stdout, run.stderr) == (0, "trained on\n", ""), run.stderr
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody waits to be accepted
+            server.accept()

@@ -43,7 +43,7 @@ def settings(latency: str) -> tuple[str, ...]:
 
 
 def wait_for_generations(folder: Path, num: int, process) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     path = folder / "metrics.jsonl"
     while not (path.exists() and len(path.read_text().splitlines()) >= num):
         assert process.poll() is None, process.communicate()
@@ -264,7 +264,7 @@ def test_a_full_disk_is_one_line(finished, tmp_path):
     limit += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from tamiyo.launch import main; "
     limit += "sys.exit(main(sys.argv[1:]))"
     arguments = [sys.executable, "-c", limit, f"run.resume={folder}", "budget.generations=5"]
-    done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, check=False, timeout=200)
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert len(lines(folder)) == 4
