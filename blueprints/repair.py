@@ -26,7 +26,7 @@ BEAM, NARROWEST = 24, 4
 #: Tokens past so many times the longest program are dropped unread.
 FARTHEST = 4
 #: States that an automaton remembers before it starts anew.
-MOST_STATES = 20_000
+MOST_STATES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
