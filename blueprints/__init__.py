@@ -1,5 +1,6 @@
 """The language: tokens, grammar, typed graphs, identity and source; torch is loaded only by the compiler."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from blueprints.canonical import canonical_form, is_isomorphic, structural_hash
@@ -10,14 +11,28 @@ from blueprints.generation import mutate, random_program
 from blueprints.grammar import Cursor, Grammar, grammar_of, legal_tokens
 from blueprints.graph import Graph, Node
 from blueprints.human import HUMAN_BLUEPRINTS, HumanBlueprint, human
+from blueprints.json_form import DocumentError, LanguageMismatchError, from_json, to_json
 from blueprints.language import LANGUAGE, Language
+from blueprints.networkx_form import GraphFormError, from_networkx, to_networkx
 from blueprints.ops import CORE_OPS, OPS, Attribute, Op, Parameter, SourceTemplate
 from blueprints.parser import IDENTITY, Blueprint, parse
 from blueprints.printer import to_tokens
+from blueprints.text import from_text, to_text
+from blueprints.vector import VectorError, decode_vector, encode_vector
 from blueprints.verifier import VerificationError, verify
 
 if TYPE_CHECKING:
     from blueprints.compiler import BlueprintModule, compile_blueprint
+    from blueprints.exporting import (
+        ExportError,
+        export_onnx,
+        export_program,
+        load_onnx,
+        load_program,
+        load_weights,
+        save_weights,
+    )
+    from blueprints.pyg import from_pyg, to_pyg
 
 __all__ = [
     "CORE_OPS",
@@ -30,41 +45,73 @@ __all__ = [
     "BlueprintError",
     "BlueprintModule",
     "Cursor",
+    "DocumentError",
+    "ExportError",
     "Grammar",
     "Graph",
+    "GraphFormError",
     "HumanBlueprint",
     "Language",
+    "LanguageMismatchError",
     "Node",
     "Op",
     "Parameter",
     "SourceTemplate",
     "TamiyoError",
+    "VectorError",
     "VerificationError",
     "canonical_form",
     "compile_blueprint",
+    "decode_vector",
     "emit",
+    "encode_vector",
+    "export_onnx",
+    "export_program",
     "flops",
+    "from_json",
+    "from_networkx",
+    "from_pyg",
+    "from_text",
     "grammar_of",
     "human",
     "is_isomorphic",
     "legal_tokens",
+    "load_onnx",
+    "load_program",
+    "load_weights",
     "mutate",
     "num_parameters",
     "parse",
     "random_program",
+    "save_weights",
     "structural_hash",
+    "to_json",
+    "to_networkx",
+    "to_pyg",
+    "to_text",
     "to_tokens",
     "verify",
 ]
 
-#: What needs torch, by the module that holds it.
-_WITH_TORCH = {"BlueprintModule": "compiler", "compile_blueprint": "compiler"}
+#: What needs torch, by the file that holds it.
+_WITH_TORCH = {
+    "compiler": ("BlueprintModule", "compile_blueprint"),
+    "exporting": (
+        "ExportError",
+        "export_onnx",
+        "export_program",
+        "load_onnx",
+        "load_program",
+        "load_weights",
+        "save_weights",
+    ),
+    "pyg": ("from_pyg", "to_pyg"),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load what needs torch, and torch with it, on first use."""
-    if name not in _WITH_TORCH:
+    file = next((file for file, names in _WITH_TORCH.items() if name in names), None)
+    if file is None:
         raise AttributeError(f"module 'blueprints' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"blueprints.{_WITH_TORCH[name]}"), name)
+    return getattr(import_module(f"blueprints.{file}"), name)

@@ -16,6 +16,7 @@ import networkx as nx
 
 from blueprints.graph import STATE, Graph, Node
 from blueprints.language import LANGUAGE, Language, resolve
+from blueprints.networkx_form import to_networkx
 
 Encoding = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -51,38 +52,8 @@ def is_isomorphic(a: Graph, b: Graph, language: Language = LANGUAGE) -> bool:
         to_networkx(a, language),
         to_networkx(b, language),
         node_match=lambda x, y: x["label"] == y["label"],
-        edge_match=lambda x, y: x["slots"] == y["slots"],
+        edge_match=lambda x, y: x["label"] == y["label"],
     )
-
-
-def to_networkx(graph: Graph, language: Language = LANGUAGE) -> nx.DiGraph:
-    """Return the graph with node labels, and on each edge the input slots it feeds (0 when commutative).
-
-    A body hangs on its node by an edge to its input and one from its output; what a scan stores leads back to
-    where the state is read, so that the numbers of states are without meaning.
-    """
-    result = nx.DiGraph()
-    _add_nodes(result, graph, (), language)
-    return result
-
-
-def _add_nodes(result: nx.DiGraph, graph: Graph, path: tuple[int, ...], language: Language) -> None:
-    for index, node in enumerate(graph.nodes):
-        here = (*path, index)
-        result.add_node(here, label=node.label if node.op != STATE else STATE)
-        for source, slots in _slots(node, language).items():
-            _add_slots(result, (*path, source), here, slots)
-        if node.body is not None:
-            _add_nodes(result, node.body, here, language)
-            _add_slots(result, here, (*here, 0), ("body",))
-            _add_slots(result, (*here, node.body.output), here, ("end",))
-        if node.op == STATE:
-            _add_slots(result, (*path, graph.stores[int(node.attribute("index"))]), here, ("state",))
-
-
-def _add_slots(result: nx.DiGraph, source: tuple, target: tuple, slots: tuple) -> None:
-    known = result.edges[source, target]["slots"] if result.has_edge(source, target) else ()
-    result.add_edge(source, target, slots=tuple(sorted((*known, *map(str, slots)))))
 
 
 def _is_commutative(node: Node, language: Language) -> bool:

@@ -73,7 +73,7 @@ class Scan(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[B, T, W]` to the cell's outputs `[B, T, state_width]`; states start at zero."""
         stores = self.body.graph.stores
-        states = [x.new_zeros(len(x), 1, self.state_width) for _ in stores]
+        states = [x.new_zeros(x.shape[0], 1, self.state_width) for _ in stores]
         outputs = []
         for step in range(x.shape[1]):
             values = self.body.values(x[:, step : step + 1], states)

@@ -124,7 +124,7 @@ class _Writer:
         stored = ", ".join(lines.variables[i] for i in graph.stores)
         step = [*lines.forward, f"return {stored}{',' if len(states) == 1 else ''}"]
         forward = [
-            f"states = [x.new_zeros(len(x), 1, self.state_width) for _ in range({len(states)})]",
+            f"states = [x.new_zeros(x.shape[0], 1, self.state_width) for _ in range({len(states)})]",
             "outputs = []",
             "for x_t in x.split(1, dim=1):",
             "    states = self.step(x_t, *states)",

@@ -4,9 +4,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 from blueprints.errors import TamiyoError
-from blueprints.graph import INPUT_NODE, LOOP, SCAN, STATE, AttributeValue, Graph, Node
+from blueprints.graph import INPUT, INPUT_NODE, LOOP, SCAN, STATE, AttributeValue, Graph, Node
 from blueprints.language import LANGUAGE, Language
-from blueprints.ops import Attribute, Op
+from blueprints.ops import Attribute
 from blueprints.types import INPUT_TYPE, ValueType
 from blueprints.vocabulary import LOOP_START, SCAN_START
 
@@ -44,13 +44,14 @@ def _verify_nodes(graph: Graph, language: Language, path: str, state: ValueType 
         elif node.op in BODIES:
             _verify_body(graph, index, language, f"{path}%{index} ", where)
         elif node.op in language.table:
-            _verify_op(graph, index, language.table[node.op], where)
+            _verify_op(graph, index, language, where)
         else:
             raise VerificationError(f"{where} is no op of this language; known: {', '.join(language.table)}")
 
 
-def _verify_op(graph: Graph, index: int, row: Op, where: str) -> None:
+def _verify_op(graph: Graph, index: int, language: Language, where: str) -> None:
     node, inputs = graph.nodes[index], graph.input_types(index)
+    row = language.table[node.op]
     if node.body is not None:
         raise VerificationError(f"{where} has a body, which only LOOP and SCAN have")
     if len(node.inputs) != row.arity:
@@ -66,6 +67,8 @@ def _verify_op(graph: Graph, index: int, row: Op, where: str) -> None:
         raise VerificationError(f"{where} merges widths {', '.join(str(x.width) for x in inputs)}")
     if row.needs_sequence and inputs[0].time == "single":
         raise VerificationError(f"{where} needs a sequence, its input is {inputs[0]}")
+    if node.type.width > language.max_width:
+        raise VerificationError(f"{where} is {node.type}, wider than the {language.max_width}D allowed")
     _verify_type(node, row.infer(inputs, values), where)
 
 
@@ -95,13 +98,15 @@ def _verify_body(graph: Graph, index: int, language: Language, path: str, where:
 
 
 def _verify_input(body: Graph, expected: ValueType, where: str) -> None:
-    if body.nodes[0].type != expected:
+    if body.nodes[0] != Node(INPUT, (), (), expected):
         raise VerificationError(f"{where} has a body for {body.nodes[0].type}, its input is {expected}")
 
 
 def _verify_state(graph: Graph, node: Node, state: ValueType | None, where: str) -> None:
     if state is None:
         raise VerificationError(f"{where} stands outside the body of a SCAN")
+    if node.inputs or node.body is not None:
+        raise VerificationError(f"{where} has inputs or a body; a state is read, not computed")
     values = dict(node.attributes)
     if tuple(values) != ("index",) or values["index"] not in range(len(graph.stores)):
         raise VerificationError(f"{where} is no state of this scan, which stores {len(graph.stores)}")

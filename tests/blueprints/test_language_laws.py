@@ -173,7 +173,8 @@ def test_module_and_emitted_source_agree_with_gradients(tokens, seed):
     y.square().sum().backward()
     z.square().sum().backward()
     for ours, theirs in zip(module.parameters(), emitted.parameters(), strict=True):
-        assert torch.equal(ours.grad, theirs.grad)
+        assert (ours.grad is None) == (theirs.grad is None)  # a scan may look at its states alone
+        assert ours.grad is None or torch.equal(ours.grad, theirs.grad)
 
 
 @settings(max_examples=100, deadline=None)

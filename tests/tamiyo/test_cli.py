@@ -94,7 +94,7 @@ def test_check_prints_the_typed_graph_of_a_legal_program(tamiyo) -> None:
     for arguments in (LEGAL.split(), [LEGAL], [str(LEGAL.split())]):
         done = tamiyo("check", *arguments)
         assert (done.status, done.err) == (0, "")
-        assert "%1   CONV1D kernel=5 width=1(%0)" in done.out
+        assert "%1   CONV1D kernel=5 width=1 dilation=1(%0)" in done.out
         assert f"id          {parse(LEGAL.split()).id}" in done.out
         assert "parameters  1,568 in a host of width 16" in done.out
         assert "FLOPs       52,480 forward for one example of 16 steps" in done.out
