@@ -296,13 +296,18 @@ class _Search:
         return nodes[::-1]
 
     def _edited(self, node: _Node) -> Iterator[_Node]:
-        """Yield the nodes one edit further: the next token dropped or replaced, another written before it."""
+        """Yield the nodes one edit further: a token written, or the next one dropped or replaced.
+
+        What an op still needs is written before anything is dropped, anything else after.
+        """
+        inserted = (_written(node, way, 0) for way in self.automaton.ways(node.state))
+        if node.state.prefix.pending:
+            yield from inserted
         if node.position < len(self.tokens):
             yield node._replace(position=node.position + 1, token="", parent=node)
             for way in self.automaton.ways(node.state):
                 yield _written(node, way, 1)
-        for way in self.automaton.ways(node.state):
-            yield _written(node, way, 0)
+        yield from inserted
 
     def _is_new(self, node: _Node) -> bool:
         """Say whether a node fits the budgets and none like it was met with fewer edits, or as many."""
