@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import language_coverage, language_fuzz
+from benchmarks import language, language_coverage, language_fuzz
 from benchmarks.known_blocks import KNOWN_BLOCKS, LACKS, PEEPHOLE_LSTM, ROOMY
 from benchmarks.language_coverage import CellError, cell_of, examine_all, run_cell, stacked
-from blueprints import compile_blueprint
+from blueprints import HUMAN_BLUEPRINTS, compile_blueprint
 from blueprints.modules import MODULES
 from blueprints.ops import OPS
 from blueprints.parser import parse_graph
@@ -245,3 +245,29 @@ def test_edits_stay_near_programs():
     for index, tokens in enumerate(language_fuzz.sequences(2_000, rng)):
         (near if index % 2 else soup).append(language_fuzz.outcome(tokens))
     assert near.count("accepted") > 5 * soup.count("accepted")
+
+
+# -- what legality costs -------------------------------------------------------------------------------------
+
+
+def test_every_part_of_reading_is_timed_in_a_language_that_knows_nothing_yet():
+    programs = [entry.tokens for entry in HUMAN_BLUEPRINTS[:5]]
+    seconds, blueprints = language.read(programs)
+    assert [blueprint.tokens for blueprint in blueprints] == programs
+    assert list(seconds) == ["masks", "parse", "verify", "hash"]
+    assert seconds["masks"] > seconds["hash"] > 0
+
+
+@pytest.mark.slow
+def test_the_ratios_stand_between_their_least_and_most(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "language.json"
+    options = ["--num", "4", "--rounds", "2", "--workers", "1", "--epochs", "1", "--json", str(out)]
+    monkeypatch.setattr(sys, "argv", ["language.py", *options])
+    language.main()
+    document = json.loads(out.read_text())
+    ratios = [document["reading"]["share"], *(row["ratio"] for row in document["sampling"])]
+    assert all(0 < r["least"] <= r["median"] <= r["most"] for r in ratios)
+    assert [row["epochs"] for row in document["sampling"]] == [0, 1]
+    assert document["sampling"][0]["free_validity"] == 0
+    assert document["machine"]["cores"] >= 1
+    assert "meant: under 10%" in capsys.readouterr().out
