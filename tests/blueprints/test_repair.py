@@ -4,13 +4,11 @@ import random
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from programs import programs, token_soup
 
 from blueprints import LANGUAGE, BlueprintError, Language, parse, random_program
 from blueprints.repair import edit_distance, repair
-
-laws = settings(max_examples=100, deadline=None)
 
 
 def distance(a: tuple[str, ...], b: tuple[str, ...]) -> int:
@@ -35,14 +33,12 @@ def edited(tokens: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
     return (*tokens[:position], *written, *tokens[position + (kind != "insert") :])
 
 
-@laws
 @given(programs())
 def test_a_legal_program_is_returned_as_it_is(tokens):
     found = repair(tokens)
     assert (found.tokens, found.edits) == (tokens, 0)
 
 
-@laws
 @given(token_soup())
 def test_whatever_came_the_repair_parses_and_is_as_far_off_as_it_says(tokens):
     found = repair(tokens)
