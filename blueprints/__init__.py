@@ -7,16 +7,18 @@ from blueprints.canonical import canonical_form, is_isomorphic, structural_hash
 from blueprints.cost import flops, num_parameters
 from blueprints.emitter import emit
 from blueprints.errors import BlueprintError, TamiyoError
+from blueprints.explanations import EXPLANATIONS, Explanation, explanation
 from blueprints.generation import mutate, random_program
 from blueprints.grammar import Cursor, Grammar, grammar_of, legal_tokens
 from blueprints.graph import Graph, Node
 from blueprints.human import HUMAN_BLUEPRINTS, HumanBlueprint, human
 from blueprints.json_form import DocumentError, LanguageMismatchError, from_json, to_json
-from blueprints.language import LANGUAGE, Language
+from blueprints.language import CORE_LANGUAGE, LANGUAGE, Language
 from blueprints.networkx_form import GraphFormError, from_networkx, to_networkx
 from blueprints.ops import CORE_OPS, OPS, Attribute, Op, Parameter, SourceTemplate
 from blueprints.parser import IDENTITY, Blueprint, parse
 from blueprints.printer import to_tokens
+from blueprints.repair import Repair, edit_distance, repair
 from blueprints.text import from_text, to_text
 from blueprints.vector import VectorError, decode_vector, encode_vector
 from blueprints.verifier import VerificationError, verify
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from blueprints.pyg import from_pyg, to_pyg
 
 __all__ = [
+    "CORE_LANGUAGE",
     "CORE_OPS",
+    "EXPLANATIONS",
     "HUMAN_BLUEPRINTS",
     "IDENTITY",
     "LANGUAGE",
@@ -46,6 +50,7 @@ __all__ = [
     "BlueprintModule",
     "Cursor",
     "DocumentError",
+    "Explanation",
     "ExportError",
     "Grammar",
     "Graph",
@@ -56,6 +61,7 @@ __all__ = [
     "Node",
     "Op",
     "Parameter",
+    "Repair",
     "SourceTemplate",
     "TamiyoError",
     "VectorError",
@@ -63,8 +69,10 @@ __all__ = [
     "canonical_form",
     "compile_blueprint",
     "decode_vector",
+    "edit_distance",
     "emit",
     "encode_vector",
+    "explanation",
     "export_onnx",
     "export_program",
     "flops",
@@ -83,6 +91,7 @@ __all__ = [
     "num_parameters",
     "parse",
     "random_program",
+    "repair",
     "save_weights",
     "structural_hash",
     "to_json",
@@ -97,7 +106,9 @@ __all__ = [
 _WITH_TORCH = {
     "compiler": ("BlueprintModule", "compile_blueprint"),
     "exporting": (
+        "Explanation",
         "ExportError",
+        "explanation",
         "export_onnx",
         "export_program",
         "load_onnx",

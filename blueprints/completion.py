@@ -15,7 +15,7 @@ from blueprints.prefix import Frame, Stepper, Value
 from blueprints.rules import Rules
 from blueprints.types import INPUT_TYPE
 from blueprints.typing_table import TypingTable
-from blueprints.vocabulary import BLOCK_STARTS, BODY_ATTRIBUTES, BRANCH_SEP, BRANCH_START
+from blueprints.vocabulary import BODY_ATTRIBUTES, BRANCH_SEP, BRANCH_START
 
 #: Tokens and FLOPs of a completion in one number, `tokens * TOKEN + FLOPs`: adds and compares in that order.
 TOKEN = 1 << 40
@@ -81,7 +81,7 @@ class Completion:
     def _find_starts(self, value: Value, times: int) -> tuple[tuple[str, ...], np.ndarray]:
         """Return the ops and block starts that may follow a value, and prices `[tokens, codes]` from them."""
         ops = [op.name for op in self._unary if self._rules.op(value, op) is None]
-        blocks = [token for token in BLOCK_STARTS if self._rules.block_start(value, token) is None]
+        blocks = [token for token in self._language.blocks if self._rules.block_start(value, token) is None]
         rows = [self.after_op(value.type, name, (), times) + TOKEN for name in ops]
         rows += [self._find_after_block(value, token, times) for token in blocks]
         return (*ops, *blocks), np.stack(rows)

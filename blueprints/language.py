@@ -9,12 +9,22 @@ from functools import cached_property
 
 from blueprints.errors import TamiyoError
 from blueprints.graph import LOOP, SCAN, Graph, Node
-from blueprints.ops import OPS, Attribute, Op, Parameter
+from blueprints.ops import CORE_OPS, OPS, Attribute, Op, Parameter
 from blueprints.types import MAX_WIDTH, WIDTHS
 from blueprints.typing_table import COST_WIDTH, TypingTable
-from blueprints.vocabulary import BODY_ATTRIBUTES, LOAD, SAVE, Registers, Vocabulary
+from blueprints.vocabulary import (
+    BLOCK_STARTS,
+    BODY_ATTRIBUTES,
+    BRANCH_START,
+    GATE_START,
+    LOAD,
+    RES_START,
+    SAVE,
+    Registers,
+    Vocabulary,
+)
 
-__all__ = ["COST_WIDTH", "LANGUAGE", "Language", "resolve"]
+__all__ = ["CORE_LANGUAGE", "COST_WIDTH", "LANGUAGE", "Language", "resolve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +40,7 @@ class Language:
         max_width: widest value, as a rational of the host's width D.
         widths: the ratios of D that ops and scans can be as wide as, by the end of their tokens:
             `Language(widths={**WIDTHS, "SESQUI": Fraction(3, 2)})` has `OUT_DIM_SESQUI`.
+        blocks: the tokens that open a block.
         settings: token that opens a loop or a scan to the attribute that follows it.
 
     Raises:
@@ -43,19 +54,21 @@ class Language:
     num_states: int = 3
     max_width: Fraction = MAX_WIDTH
     widths: Mapping[str, Fraction] = field(default_factory=lambda: WIDTHS)
+    blocks: tuple[str, ...] = tuple(BLOCK_STARTS)
     settings: Mapping[str, Attribute] = field(init=False, repr=False)
     table: Mapping[str, Op] = field(init=False, repr=False)
     registers: Registers = field(init=False, repr=False)
     vocabulary: Vocabulary = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        settings = {token: _at_widths(a, self.widths) for token, a in BODY_ATTRIBUTES.items()}
+        bodies = [token for token in BODY_ATTRIBUTES if token in self.blocks]
+        settings = {token: _at_widths(BODY_ATTRIBUTES[token], self.widths) for token in bodies}
         object.__setattr__(self, "settings", settings)
         if self.widths != WIDTHS:
             object.__setattr__(self, "ops", tuple(_row_at_widths(op, self.widths) for op in self.ops))
         object.__setattr__(self, "table", {op.name: op for op in self.ops})
         object.__setattr__(self, "registers", Registers(self.num_taps, self.num_states))
-        object.__setattr__(self, "vocabulary", Vocabulary.of(self.ops, settings, self.registers))
+        object.__setattr__(self, "vocabulary", Vocabulary.of(self.ops, self.blocks, settings, self.registers))
         for attribute in self._width_attributes():
             _check_ratios(attribute, self.max_width)
 
@@ -150,3 +163,11 @@ def _check_ratios(attribute: Attribute, max_width: Fraction) -> None:
 assert {LOOP, SCAN}.isdisjoint(op.name for op in OPS)
 #: The language with the built-in ops and default budgets.
 LANGUAGE = Language()
+#: Nested blocks of the core ops alone: what the benchmarks sample, so that their figures stay comparable.
+CORE_LANGUAGE = Language(
+    ops=CORE_OPS,
+    max_length=24,
+    num_taps=0,
+    num_states=0,
+    blocks=(RES_START, GATE_START, BRANCH_START),
+)

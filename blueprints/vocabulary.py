@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from blueprints.ops import Attribute, Op
 from blueprints.ops.core import OUT_DIM
@@ -70,7 +69,13 @@ class Vocabulary:
     registers: Mapping[str, int]
 
     @classmethod
-    def of(cls, ops: Iterable[Op], settings: Mapping[str, Attribute], registers: Registers) -> "Vocabulary":
+    def of(
+        cls,
+        ops: Iterable[Op],
+        blocks: Iterable[str],
+        settings: Mapping[str, Attribute],
+        registers: Registers,
+    ) -> "Vocabulary":
         """Return the vocabulary of an op table: end, ops, attribute values, blocks, merges, registers."""
         ops = tuple(ops)
         unary = [op for op in ops if op.arity == 1]
@@ -79,10 +84,12 @@ class Vocabulary:
         values = dict.fromkeys(
             token for attribute in (*attributes, *settings.values()) for token in attribute.tokens
         )
-        merges = {MERGE + op.name: op.name for op in merging}
-        blocks = dict.fromkeys([*BLOCK_STARTS, *BLOCK_STARTS.values()])
-        moves = (SAVE, LOAD, *(op.name for op in merging), *registers.tokens)
-        tokens = (END, *(op.name for op in unary), *values, *blocks, *merges, *moves)
+        blocks = tuple(blocks)
+        merges = {MERGE + op.name: op.name for op in merging if BRANCH_START in blocks}
+        ends = dict.fromkeys(BLOCK_STARTS[block] for block in blocks)
+        names = registers.tokens
+        moves = (SAVE, LOAD, *(op.name for op in merging), *names) if names else ()
+        tokens = (END, *(op.name for op in unary), *values, *blocks, *ends, *merges, *moves)
         assert len(set(tokens)) == len(tokens), "two tokens share a name"
         return cls(
             tokens=tokens,
@@ -91,8 +98,3 @@ class Vocabulary:
             merges=merges,
             registers={token: index for index, token in enumerate(registers.tokens)},
         )
-
-    @cached_property
-    def closers(self) -> frozenset[str]:
-        """Tokens that end a block or a part of one."""
-        return frozenset((*BLOCK_STARTS.values(), *self.merges))

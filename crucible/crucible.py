@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from blueprints.compiler import modules_of
 from blueprints.cost import flops, num_parameters
 from blueprints.language import LANGUAGE, Language
-from blueprints.compiler import modules_of
 from blueprints.modules import ModuleBuilder
 from blueprints.parser import Blueprint
 from crucible.engines.base import Engine, Job, Progress

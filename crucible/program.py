@@ -145,7 +145,7 @@ class Program:
         return Counter(node.signature for node in self.nodes)
 
     def values_per_example(self, time: int) -> int:
-        """Return the scalars that one example of `time` steps leaves behind as node outputs, bodies included."""
+        """Return the scalars that one example of `time` steps leaves behind, those of bodies included."""
         return sum(_values(node.signature, time) for node in self.nodes)
 
 

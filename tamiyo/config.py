@@ -82,7 +82,7 @@ class LanguageConfig:
         max_flops: most forward FLOPs of one time step of one example in a host of width 16.
     """
 
-    max_length: int = 32
+    max_length: int = 24
     max_flops: int = LANGUAGE.max_flops
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ def programs(draw: st.DrawFn, max_length: int = 24, language: Language = LANGUAG
 def _kind(token: str, language: Language) -> str:
     if token == END:
         return "end"
-    if token in language.vocabulary.closers:
+    if token in (*BLOCK_STARTS.values(), *language.vocabulary.merges):
         return "close"
     if token in BODY_ATTRIBUTES:
         return "body"

@@ -66,8 +66,8 @@ def assert_gradients_agree(
 ) -> None:
     """Compare float32 and float64 batched gradients with the reference's in float64.
 
-    In float32 a program amplifies rounding by itself (a norm of nearly equal features does); there the batched
-    gradients may be ten times as far from the truth as the reference's own.
+    In float32 a program amplifies rounding by itself (a norm of nearly equal features does); there the
+    batched gradients may be ten times as far from the truth as the reference's own.
     """
     programs = [build_program(blueprint.graph, task, 16) for blueprint in blueprints]
     parameters = [initial_parameters(program, seed) for program in programs]

@@ -1,4 +1,4 @@
-"""A caller's own op trains in both engines from its row alone, inside bodies too, and is written as source."""
+"""A caller's own op trains in both engines from its row alone, in bodies too, and is written as source."""
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
 """Batched LOOP and SCAN: bodies run by the kernels of their own ops; differentiated by torch.
 
-Axes: M members, T time, B examples, W width. Members share one body, with weights of their own. What a scan's body
-computes from its step alone is computed for all steps at once.
+Axes: M members, T time, B examples, W width. Members share one body, with weights of their own. What a scan's
+body computes from its step alone is computed for all steps at once.
 """
 
 from collections.abc import Mapping, Sequence
