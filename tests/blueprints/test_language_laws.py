@@ -199,12 +199,13 @@ def test_module_and_emitted_source_agree_with_gradients(tokens, seed):
             theirs.copy_(ours)
     x = torch.randn(3, 5, 16, generator=generator, dtype=torch.float64, requires_grad=True)
     y, z = module(x), emitted(x)
-    assert torch.equal(y, z)
+    torch.testing.assert_close(y, z, rtol=0, atol=0, equal_nan=True)  # a loop may leave what is finite
     y.square().sum().backward()
     z.square().sum().backward()
     for ours, theirs in zip(module.parameters(), emitted.parameters(), strict=True):
         assert (ours.grad is None) == (theirs.grad is None)  # a scan may look at its states alone
-        assert ours.grad is None or torch.equal(ours.grad, theirs.grad)
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=0, equal_nan=True)
 
 
 @given(programs())
@@ -232,7 +233,7 @@ def test_causal_types_are_true(tokens):
     x = torch.randn(2, 8, 16)
     changed = x.clone()
     changed[:, 5:] = torch.randn(2, 3, 16)
-    torch.testing.assert_close(module(x)[:, :5], module(changed)[:, :5])
+    torch.testing.assert_close(module(x)[:, :5], module(changed)[:, :5], equal_nan=True)
 
 
 @given(programs(), st.randoms(use_true_random=False))

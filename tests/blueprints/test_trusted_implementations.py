@@ -16,7 +16,7 @@ from networkx.algorithms.isomorphism import DiGraphMatcher
 from torch import Tensor, nn
 
 from blueprints import Blueprint, BlueprintModule, compile_blueprint, human
-from blueprints.canonical import to_networkx
+from blueprints.networkx_form import to_networkx
 from blueprints.parser import parse_graph
 
 D, T = 16, 7
@@ -67,7 +67,7 @@ def ops_as_written(blueprint: Blueprint, module: BlueprintModule) -> Iterator[nn
         written,
         to_networkx(blueprint.graph),
         node_match=lambda a, b: a["label"] == b["label"],
-        edge_match=lambda a, b: a["slots"] == b["slots"],
+        edge_match=lambda a, b: a["label"] == b["label"],
     )
     assert matcher.is_isomorphic()
     for place in sorted(written):
