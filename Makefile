@@ -33,9 +33,9 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "setup: $(PYTHON) has no venv module (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "setup: creating $(VENV) with `$(PYTHON) --version`"
 	@$(PYTHON) -m venv $(VENV)
-	@echo "setup: installing tamiyo[train,dev] at the versions of constraints.txt (about 2 GB, some minutes)"
+	@echo "setup: installing tamiyo[train,interop,dev] at the versions of constraints.txt (about 2 GB, some minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable ".[train,dev]"
+		--constraint constraints.txt --editable ".[train,interop,dev]"
 	@touch $(STAMP)
 
 train: setup  ## train an Architect; settings as ARGS="seed=1 budget.generations=3"

@@ -42,7 +42,7 @@ class LanguageSpace:
 
     def start(self) -> _State:
         """Return the state of the empty prefix."""
-        return self._state(Cursor())
+        return self._state(self._grammar.start())
 
     def advance(self, cursor: _State, token_id: int) -> _State:
         """Return the state after one more legal token."""

@@ -30,7 +30,7 @@ import torch
 from plain_loop import timed_loop, timed_reference
 from preflight import check
 
-from blueprints import HUMAN_BLUEPRINTS, Blueprint, flops, mutate, parse, random_program
+from blueprints import CORE_LANGUAGE, HUMAN_BLUEPRINTS, Blueprint, flops, mutate, parse, random_program
 from crucible.crucible import Crucible, num_cores
 from crucible.engines.base import Job
 from crucible.engines.workers import WorkerPool
@@ -82,7 +82,7 @@ def draw_sample(num: int, mix: str) -> list[Blueprint]:
     """Return the frozen sample: random legal programs of 1 to 12 ops, or human blueprints and mutations."""
     rng = random.Random(SAMPLE_SEED)
     if mix == "random":
-        return [parse(random_program(rng, min_ops=1, max_ops=12)) for _ in range(num)]
+        return [parse(random_program(rng, CORE_LANGUAGE, min_ops=1, max_ops=12)) for _ in range(num)]
     programs = [tuple(entry.tokens) for entry in HUMAN_BLUEPRINTS]
     while len(programs) < num:
         programs.append(mutate(rng.choice(programs), rng))

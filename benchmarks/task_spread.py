@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import torch
 from preflight import check
 
-from blueprints import Blueprint, parse, random_program
+from blueprints import CORE_LANGUAGE, Blueprint, parse, random_program
 from crucible import Crucible
 from curricula.suites import TASKS, task_named
 from curricula.task import Task
@@ -61,7 +61,7 @@ def sample(num: int, seed: int) -> list[Blueprint]:
     rng = random.Random(seed)
     found: dict[str, Blueprint] = {}
     while len(found) < num:
-        blueprint = parse(random_program(rng))
+        blueprint = parse(random_program(rng, CORE_LANGUAGE))
         found.setdefault(blueprint.id, blueprint)
     return list(found.values())
 

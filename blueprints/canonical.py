@@ -1,33 +1,49 @@
 """Canonical form and structural identity of graphs: equal exactly for isomorphic graphs; changes no function.
 
-Colour refinement in both directions (Weisfeiler and Leman 1968) splits the nodes into cells; while a cell
-holds several nodes each is singled out in turn, and the smallest encoding wins (the scheme of McKay 1981,
-without its pruning: blueprints are small and nearly rigid).
+Bodies of loops and scans come first, then the graph around them. Colour refinement in both directions
+(Weisfeiler and Leman 1968) splits the nodes into cells; while a cell holds several nodes each is singled out
+in turn, and the smallest encoding wins (the scheme of McKay 1981, without its pruning: blueprints are small
+and nearly rigid).
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import permutations
 
 import networkx as nx
 
-from blueprints.graph import Graph, Node
-from blueprints.language import LANGUAGE, Language
+from blueprints.graph import STATE, Graph, Node
+from blueprints.language import LANGUAGE, Language, resolve
+from blueprints.networkx_form import to_networkx
 
 Encoding = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def canonical_form(graph: Graph, language: Language = LANGUAGE) -> Graph:
-    """Return the graph without dead nodes, in canonical order, with commutative inputs sorted."""
-    graph = _without_dead_nodes(graph)
-    order = _canonical_order(graph, language)
-    return _reordered(graph, order, language)
+    """Return the graph without dead nodes, unread states and ops without effect, in canonical order.
+
+    Inputs of commutative merges are sorted; the states of a scan, the first aside, are numbered anew.
+    """
+    bodies = {id(n.body): canonical_form(n.body, language) for n in graph.nodes if n.body is not None}
+    nodes = tuple(n if n.body is None else replace(n, body=bodies[id(n.body)]) for n in graph.nodes)
+    graph = _without_dead_nodes(_without_no_ops(Graph(nodes, graph.stores), language))
+    ordered = (_in_canonical_order(numbered, language) for numbered in _numberings(graph))
+    return min(ordered, key=lambda found: (_encoding(found), found.stores))
 
 
 def structural_hash(canonical: Graph) -> str:
     """Return SHA-256 of a graph in canonical form, as 64 hexadecimal digits."""
-    rows = [[node.label, node.inputs] for node in canonical.nodes]
-    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_rows(canonical), separators=(",", ":")).encode()).hexdigest()
+
+
+def _rows(graph: Graph) -> list:
+    """Return what tells graphs apart: labels, inputs, bodies, stores."""
+    rows: list = [
+        [node.label, node.inputs, *([] if node.body is None else [_rows(node.body)])] for node in graph.nodes
+    ]
+    return [*rows, list(graph.stores)] if graph.stores else rows
 
 
 def is_isomorphic(a: Graph, b: Graph, language: Language = LANGUAGE) -> bool:
@@ -36,22 +52,12 @@ def is_isomorphic(a: Graph, b: Graph, language: Language = LANGUAGE) -> bool:
         to_networkx(a, language),
         to_networkx(b, language),
         node_match=lambda x, y: x["label"] == y["label"],
-        edge_match=lambda x, y: x["slots"] == y["slots"],
+        edge_match=lambda x, y: x["label"] == y["label"],
     )
 
 
-def to_networkx(graph: Graph, language: Language = LANGUAGE) -> nx.DiGraph:
-    """Return the graph with node labels, and on each edge the input slots it feeds (0 when commutative)."""
-    result = nx.DiGraph()
-    for index, node in enumerate(graph.nodes):
-        result.add_node(index, label=node.label)
-        for source, slots in _slots(node, language).items():
-            result.add_edge(source, index, slots=slots)
-    return result
-
-
 def _is_commutative(node: Node, language: Language) -> bool:
-    return node.op in language.ops and language.ops[node.op].commutative
+    return node.op in language.table and language.table[node.op].commutative
 
 
 def _slots(node: Node, language: Language) -> dict[int, tuple[int, ...]]:
@@ -63,32 +69,85 @@ def _slots(node: Node, language: Language) -> dict[int, tuple[int, ...]]:
     return {source: tuple(feeds) for source, feeds in slots.items()}
 
 
+def _without_no_ops(graph: Graph, language: Language) -> Graph:
+    """Return the graph with consumers reading past ops that change nothing after the op before them."""
+    past = list(range(len(graph.nodes)))
+    nodes = []
+    for index, node in enumerate(graph.nodes):
+        node = replace(node, inputs=tuple(past[i] for i in node.inputs))
+        nodes.append(node)
+        row = language.table.get(node.op)
+        if row is not None and row.arity == 1 and graph.nodes[node.inputs[0]].op in row.no_op_after:
+            has_parameters = row.parameters(16, 16, {**resolve(node, 16), "width": 16})
+            past[index] = index if has_parameters else node.inputs[0]
+    if graph.stores:
+        return Graph(tuple(nodes), tuple(past[i] for i in graph.stores))
+    return Graph(tuple(nodes[: past[graph.output] + 1]))
+
+
 def _without_dead_nodes(graph: Graph) -> Graph:
+    """Return the graph with what its output needs; a state that nothing reads is dead with all it takes."""
     alive = {0, graph.output}
-    for index in range(graph.output, 0, -1):
-        if index in alive:
-            alive.update(graph.nodes[index].inputs)
-    return graph if len(alive) == len(graph.nodes) else _select(graph, sorted(alive))
+    states: set[int] = set()
+    pending = [graph.output]
+    while pending:
+        node = graph.nodes[pending.pop()]
+        needed = list(node.inputs)
+        if node.op == STATE:
+            state = int(node.attribute("index"))
+            states.add(state)
+            needed.append(graph.stores[state])
+        pending += set(needed) - alive
+        alive.update(needed)
+    kept = [0, *sorted(states - {0})] if graph.stores else []
+    if len(alive) == len(graph.nodes) and len(kept) == len(graph.stores):
+        return graph
+    return _select(_renumbered(graph, kept), sorted(alive))
+
+
+def _renumbered(graph: Graph, kept: Sequence[int]) -> Graph:
+    """Return a body with the states of `kept` alone, numbered in that order."""
+    numbers = {state: number for number, state in enumerate(kept)}
+    nodes = tuple(
+        replace(n, attributes=(("index", numbers[int(n.attribute("index"))]),))
+        if n.op == STATE and int(n.attribute("index")) in numbers
+        else n
+        for n in graph.nodes
+    )
+    return Graph(nodes, tuple(graph.stores[state] for state in kept))
+
+
+def _numberings(graph: Graph) -> Iterator[Graph]:
+    """Yield the graph with its states, the first aside, numbered in every order."""
+    if len(graph.stores) < 3:
+        yield graph
+        return
+    for order in permutations(range(1, len(graph.stores))):
+        yield _renumbered(graph, (0, *order))
 
 
 def _select(graph: Graph, order: Sequence[int]) -> Graph:
     """Return the graph with the nodes of `order` in that order."""
     position = {index: new for new, index in enumerate(order)}
     nodes = (graph.nodes[index] for index in order)
-    return Graph(tuple(Node(n.op, n.attributes, tuple(position[i] for i in n.inputs), n.type) for n in nodes))
+    stores = tuple(position[i] for i in graph.stores)
+    return Graph(tuple(replace(n, inputs=tuple(position[i] for i in n.inputs)) for n in nodes), stores)
 
 
 def _reordered(graph: Graph, order: Sequence[int], language: Language) -> Graph:
     ordered = _select(graph, order)
-    return Graph(
-        tuple(
-            Node(n.op, n.attributes, tuple(sorted(n.inputs)), n.type) if _is_commutative(n, language) else n
-            for n in ordered.nodes
-        )
+    nodes = tuple(
+        replace(n, inputs=tuple(sorted(n.inputs))) if _is_commutative(n, language) else n
+        for n in ordered.nodes
     )
+    return Graph(nodes, ordered.stores)
 
 
-def _canonical_order(graph: Graph, language: Language) -> list[int]:
+def _encoding(graph: Graph) -> Encoding:
+    return tuple((_full_label(node), node.inputs) for node in graph.nodes)
+
+
+def _in_canonical_order(graph: Graph, language: Language) -> Graph:
     slots = [_slots(node, language) for node in graph.nodes]
     consumers: list[list[tuple[tuple[int, ...], int]]] = [[] for _ in graph.nodes]
     for index, row in enumerate(slots):
@@ -97,9 +156,24 @@ def _canonical_order(graph: Graph, language: Language) -> list[int]:
     depth = [0] * len(graph.nodes)
     for index, node in enumerate(graph.nodes):
         depth[index] = 1 + max((depth[i] for i in node.inputs), default=-1)
-    first = _ranks([(depth[i], node.label, i == graph.output) for i, node in enumerate(graph.nodes)])
-    _, order = _smallest(graph, slots, consumers, first, language)
-    return order
+    roles: list[tuple[int, ...]] = [tuple(_roles(graph, i)) for i in range(len(graph.nodes))]
+    labels = [_full_label(node) for node in graph.nodes]
+    keys = [(i > 0, depth[i], labels[i], roles[i]) for i in range(len(graph.nodes))]
+    _, order = _smallest(graph, slots, consumers, _ranks(keys), language)
+    return _reordered(graph, order, language)
+
+
+def _roles(graph: Graph, index: int) -> Iterator[int]:
+    """Yield what a node's value is used for beside its consumers: as the output (0), as a new state."""
+    if graph.stores:
+        yield from (state for state, node in enumerate(graph.stores) if node == index)
+    elif index == graph.output:
+        yield 0
+
+
+def _full_label(node: Node) -> str:
+    """Return the label with the identity of the body, which must be in canonical form."""
+    return node.label if node.body is None else f"{node.label} {structural_hash(node.body)}"
 
 
 def _refine(
@@ -146,7 +220,7 @@ def _smallest(
     if tied is None:
         order = sorted(range(len(colours)), key=colours.__getitem__)
         canonical = _reordered(graph, order, language)
-        return tuple((node.label, node.inputs) for node in canonical.nodes), order
+        return _encoding(canonical), order
     # Twins (same producers, same consumers) are interchangeable: any of them gives the same encoding.
     candidates = tied[:1] if _are_twins(tied, slots, consumers) else tied
     outcomes = []

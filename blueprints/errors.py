@@ -36,10 +36,16 @@ class BlueprintError(TamiyoError):
             return "no token here (the budget is spent)"
         return self.expected[0] if len(self.expected) == 1 else "one of " + ", ".join(self.expected)
 
-    def explain(self) -> str:
-        """Return the tokens on one line, a caret under the fault, and the message below."""
+    def explain(self, near: Sequence[str] = ()) -> str:
+        """Return the tokens on one line, a caret under the fault, the message, and what to try instead.
+
+        Args:
+            near: a legal program close to the tokens, as `repair(error.tokens, language).tokens`. Errors are
+                raised by the thousand and explained one by one, so who explains one looks for it.
+        """
         shown = [*self.tokens, "<end>"]
         column = sum(len(token) + 1 for token in shown[: self.position])
         caret = " " * column + "^" * len(shown[self.position])
         line = " ".join(shown if self.position == len(self.tokens) else shown[:-1])
-        return f"{line}\n{caret}\n{self}"
+        advice = f"\ntry: {' '.join(near)}" if near else ""
+        return f"{line}\n{caret}\n{self}{advice}"

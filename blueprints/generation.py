@@ -21,7 +21,7 @@ def random_program(
     grammar = grammar_of(language)
     wanted = rng.randint(min_ops, max_ops)
     tokens: list[str] = []
-    cursor = Cursor()
+    cursor = grammar.start()
     num_ops = 0
     while num_ops < wanted:
         legal = [token for token in grammar.legal(cursor) if token != END]
@@ -29,7 +29,7 @@ def random_program(
             break
         tokens.append(rng.choice(legal))
         cursor = grammar.advance(cursor, tokens[-1])
-        num_ops += tokens[-1] in language.ops
+        num_ops += tokens[-1] in language.table
     return (*tokens, *_close(grammar, cursor, rng))
 
 
@@ -53,7 +53,7 @@ def mutate(
 def _edit(grammar: Grammar, tokens: Sequence[str], rng: random.Random) -> Tokens:
     position = rng.randrange(len(tokens) + 1)
     kind = rng.choice(("replace", "insert", "delete")) if position < len(tokens) else "insert"
-    cursor = Cursor()
+    cursor = grammar.start()
     for token in tokens[:position]:
         cursor = grammar.advance(cursor, token)
     mutant = list(tokens[:position])

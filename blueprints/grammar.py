@@ -1,94 +1,41 @@
 """The one definition of legality: which tokens may follow a prefix; builds no graph and no module.
 
-A prefix is summarised by a `Cursor`: the open blocks, the type of the current value, the op that made it, an
-op still waiting for attributes, and what was spent. A token is legal when no rule forbids it *and* the
-shortest completion after it fits the budgets, so a walk over legal tokens never meets a dead end.
+A token is legal when no rule (rules.py) forbids it *and* the shortest completion after it (completion.py)
+fits the budgets, so a walk over legal tokens never meets a dead end. Where only a LOAD could complete a
+program within the budgets, the tokens before it are refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import product
 from typing import NamedTuple
 
-from blueprints.graph import ADD, INPUT, MUL, AttributeValue
+import numpy as np
+
+from blueprints.completion import NEVER, TOKEN, Completion
 from blueprints.language import COST_WIDTH, LANGUAGE, Language
-from blueprints.ops import Op
-from blueprints.types import INPUT_TYPE, ValueType, merge_types
-from blueprints.vocabulary import (
-    BLOCK_STARTS,
-    BRANCH_SEP,
-    BRANCH_START,
-    END,
-    GATE_END,
-    MERGES,
-    RES_END,
-)
-
-#: Tokens and FLOPs of a completion in one number, `tokens * _TOKEN + FLOPs`: adds and compares in that order.
-Price = int
-_TOKEN = 1 << 40
-
-
-class Frame(NamedTuple):
-    """An open block: its kind (opening token, or the separator once passed), and its input.
-
-    Types are codes of the grammar's own table, so that prefixes hash fast.
-
-    Attributes:
-        kind: `RES_START`, `GATE_START`, `BRANCH_START` (first branch) or `BRANCH_SEP` (second branch).
-        entry: type of the value at the block's start.
-        entry_op: the op that made that value.
-        first: type at the end of the first branch, in the second branch only.
-    """
-
-    kind: str
-    entry: int
-    entry_op: str
-    first: int | None = None
-
-
-class Prefix(NamedTuple):
-    """What legality depends on, budgets aside; equal for many token sequences, hence worth caching.
-
-    Attributes:
-        frames: open blocks, outermost first.
-        type: type of the current value.
-        last_op: the op that made it, where a rule looks back at it; otherwise `INPUT`.
-        empty: whether the innermost block (or the program) has no op yet.
-        pending: op waiting for attributes, or the empty string.
-        attributes: its attribute tokens so far.
-    """
-
-    frames: tuple[Frame, ...] = ()
-    type: int = 0
-    last_op: str = INPUT
-    empty: bool = True
-    pending: str = ""
-    attributes: tuple[str, ...] = ()
+from blueprints.prefix import Prefix, Registers, Stepper
+from blueprints.rules import Broken, Rules
+from blueprints.vocabulary import END, LOAD, SAVE
 
 
 class Cursor(NamedTuple):
     """A prefix and what it spent: its tokens, and forward FLOPs of a time step in a host of width 16."""
 
-    prefix: Prefix = Prefix()
+    prefix: Prefix
     length: int = 0
     flops: int = 0
 
 
 class Option(NamedTuple):
-    """What a structurally legal token leads to.
+    """The cheapest way on through a structurally legal token.
 
     Attributes:
-        following: the prefix after it.
-        flops: what it commits.
-        least_tokens: tokens from it to the end of the shortest program on, itself included.
-        least_flops: FLOPs of that program, its own included.
+        tokens: tokens from it to the end of the shortest program on, itself included.
+        flops: FLOPs of that program, its own included.
     """
 
-    following: Prefix
+    tokens: int
     flops: int
-    least_tokens: int
-    least_flops: int
 
 
 class Grammar:
@@ -96,18 +43,19 @@ class Grammar:
 
     def __init__(self, language: Language) -> None:
         self.language = language
-        self._types: list[ValueType] = [INPUT_TYPE]
-        self._codes: dict[ValueType, int] = {INPUT_TYPE: 0}
-        self._looked_back_at = frozenset().union(*(op.no_op_after for op in language.rows))
-        self._apply = lru_cache(maxsize=None)(self._find_applied)
-        self._merge = lru_cache(maxsize=None)(self._find_merged)
-        self._completion = lru_cache(maxsize=200_000)(self._find_completion)
+        self._table = language.typing
+        self._stepper = Stepper(language, self._table)
+        self._rules = Rules(language, self._table, self._stepper)
+        self._completion = Completion(language, self._table, self._stepper, self._rules)
+        self._unary = frozenset(op.name for op in language.ops if op.arity == 1)
+        self._merging = tuple(op for op in language.ops if op.arity > 1)
         self._options = lru_cache(maxsize=200_000)(self._find_options)
-        self._edges = lru_cache(maxsize=None)(self._find_edges)
-        self._pending_edges = lru_cache(maxsize=None)(self._find_pending_edges)
-        self._body_reach = lru_cache(maxsize=None)(self._find_body_reach)
-        self._ways_to_close = lru_cache(maxsize=None)(self._find_ways_to_close)
-        self._ways_out = lru_cache(maxsize=200_000)(self._find_ways_out)
+        self._step = lru_cache(maxsize=200_000)(self._stepper.step)
+        self._start = Cursor(self._stepper.start())
+
+    def start(self) -> Cursor:
+        """Return the cursor of the empty prefix."""
+        return self._start
 
     def legal(self, cursor: Cursor, max_length: int | None = None) -> tuple[str, ...]:
         """Return the legal next tokens, `END` included, in the order of the vocabulary."""
@@ -115,18 +63,18 @@ class Grammar:
         spare = self.language.max_flops - cursor.flops
         return tuple(
             token
-            for token, option in self._options(cursor.prefix).items()
-            if option.least_tokens <= room and option.least_flops <= spare
+            for token, (tokens, flops) in self._options(cursor.prefix).items()
+            if tokens <= room and flops <= spare
         )
 
     def advance(self, cursor: Cursor, token: str) -> Cursor:
         """Return the cursor after `token`, which must be legal and not `END`."""
-        option = self._options(cursor.prefix)[token]
-        return Cursor(option.following, cursor.length + 1, cursor.flops + option.flops)
+        step = self._step(cursor.prefix, token)
+        return Cursor(step.prefix, cursor.length + 1, cursor.flops + step.flops)
 
     def shortest(self, cursor: Cursor) -> int:
         """Return how many more tokens the shortest completion takes."""
-        return min(option.least_tokens for option in self._options(cursor.prefix).values())
+        return min(option.tokens for option in self._options(cursor.prefix).values())
 
     def broken_rule(
         self, cursor: Cursor, token: str, max_length: int | None = None
@@ -134,15 +82,15 @@ class Grammar:
         """Return (rule, reason) when `token` is illegal at `cursor`, else None."""
         if token not in self.language.vocabulary.ids:
             return "unknown-token", f"{token!r} (token {cursor.length}) is not in the vocabulary"
-        rule = self._structural_rule(cursor.prefix, token)
+        broken: Broken | None = self._rules.broken(cursor.prefix, token)
         what = "the program ends" if token == END else f"{token} (token {cursor.length})"
-        if rule is not None:
-            return rule[0], f"{what} {rule[1]}"
+        if broken is not None:
+            return broken[0], f"{what} {broken[1]}"
         limit = self._max_length(max_length)
         option = self._options(cursor.prefix).get(token)
-        if option is None or cursor.length + option.least_tokens > limit:
+        if option is None or cursor.length + option.tokens > limit:
             return "too-long", f"{what} leaves no room to complete the program within {limit} tokens"
-        flops = cursor.flops + option.least_flops
+        flops = cursor.flops + option.flops
         if flops > self.language.max_flops:
             return (
                 "over-cost",
@@ -154,229 +102,82 @@ class Grammar:
     def _max_length(self, max_length: int | None) -> int:
         return self.language.max_length if max_length is None else max_length
 
-    def _code(self, value: ValueType) -> int:
-        """Return the code of a type; types that differ in causality alone share one."""
-        value = ValueType(time=value.time, width=value.width)
-        if value not in self._codes:
-            self._codes[value] = len(self._types)
-            self._types.append(value)
-        return self._codes[value]
-
-    # -- rules ---------------------------------------------------------------------------------------------
-
-    def _structural_rule(self, prefix: Prefix, token: str) -> tuple[str, str] | None:
-        """Return (rule, what is wrong) when no budget could make `token` legal here."""
-        vocabulary = self.language.vocabulary
-        if prefix.pending:
-            op = self.language.ops[prefix.pending]
-            attribute = op.attributes[len(prefix.attributes)]
-            if token in attribute.tokens:
-                return None
-            stem = next(iter(attribute.tokens)).rsplit("_", 1)[0]
-            if token in vocabulary.attribute_tokens:
-                return "attribute-fits-op", f"follows {op.name}, which takes {stem}_* here"
-            return "attribute-missing", f"comes before {op.name} has its {stem}_*"
-        if token in vocabulary.attribute_tokens:
-            return "attribute-fits-op", "follows no op that takes it"
-        if token in self.language.ops:
-            return self._op_rule(prefix.type, prefix.last_op, self.language.ops[token])
-        return self._block_rule(prefix, token)
-
-    def _op_rule(self, code: int, last_op: str, op: Op) -> tuple[str, str] | None:
-        if op.needs_sequence and self._types[code].time == "single":
-            return "needs-sequence", "needs a sequence, but the value is a single step"
-        if last_op in op.no_op_after:
-            return "no-op", f"changes nothing directly after {last_op}"
-        return None
-
-    def _block_rule(self, prefix: Prefix, token: str) -> tuple[str, str] | None:
-        if token in BLOCK_STARTS:
-            return None
-        frame = prefix.frames[-1] if prefix.frames else None
-        if token == END:
-            if frame is not None:
-                return "unclosed-block", f"inside {frame.kind}"
-            if prefix.empty:
-                return "empty-program", "before its first op"
-            return self._width_rule(prefix.type, 0, "the program's input")
-        if frame is None or token not in _closers(frame):
-            what = f"{frame.kind} is open" if frame else "no block is open"
-            return "block-mismatch", f"closes no open block of its kind: {what}"
-        if prefix.empty:
-            return "empty-block", f"closes {frame.kind}, which holds no op"
-        if frame.kind == BRANCH_START:
-            return None
-        whose = "its block's input" if frame.first is None else "the first branch"
-        return self._width_rule(prefix.type, _target(frame), whose)
-
-    def _width_rule(self, have: int, want: int, whose: str) -> tuple[str, str] | None:
-        if self._types[have].width == self._types[want].width:
-            return None
-        return "width-mismatch", f"at {self._types[have]}, where {whose} has {self._types[want]}"
-
-    # -- successors ----------------------------------------------------------------------------------------
+    # -- options -------------------------------------------------------------------------------------------
 
     def _find_options(self, prefix: Prefix) -> dict[str, Option]:
-        options = {}
-        for token in self.language.tokens:
-            if self._structural_rule(prefix, token) is not None:
-                continue
-            if token == END:
-                options[token] = Option(prefix, 0, 0, 0)
-                continue
-            following, flops = self._step(prefix, token)
-            rest = self._completion(following)
-            if rest is not None:
-                tokens, least_flops = divmod(rest + _TOKEN + flops, _TOKEN)
-                options[token] = Option(following, flops, tokens, least_flops)
-        return options
+        """Return every token that some budget allows, in the order of the vocabulary."""
+        ways = self._operand_ways(prefix) if prefix.pending else self._free_ways(prefix)
+        options = {token: Option(*divmod(int(price), TOKEN)) for token, price in ways if price < NEVER}
+        ids = self.language.vocabulary.ids
+        return dict(sorted(options.items(), key=lambda item: ids[item[0]]))
 
-    def _step(self, prefix: Prefix, token: str) -> tuple[Prefix, int]:
-        """Return the prefix after a structurally legal token, and the FLOPs it commits."""
-        if prefix.pending:
-            return self._continue_op(prefix, prefix.pending, (*prefix.attributes, token))
-        if token in self.language.ops:
-            return self._continue_op(prefix, token, ())
-        if token in BLOCK_STARTS:
-            frame = Frame(token, prefix.type, prefix.last_op)
-            return prefix._replace(frames=(*prefix.frames, frame), empty=True), 0
-        outer, frame = prefix.frames[:-1], prefix.frames[-1]
-        if token == BRANCH_SEP:
-            second = frame._replace(kind=BRANCH_SEP, first=prefix.type)
-            return Prefix((*outer, second), frame.entry, frame.entry_op), 0
-        merged, flops = self._merge(_target(frame), prefix.type, token)
-        return Prefix(outer, merged, self._remembered(_merge_op(token)), empty=False), flops
+    def _operand_ways(self, prefix: Prefix) -> Iterator[tuple[str, int]]:
+        """Yield the tokens that the pending op, block or move takes, each with the price from it on."""
+        name, times = prefix.pending, prefix.times
+        wanted = [t for t in self._rules.operands(prefix) if self._rules.broken(prefix, t) is None]
+        if name in self._unary:
+            outside = self._outside(prefix)
+            for token in wanted:
+                tokens = (*prefix.attributes, token)
+                after = self._completion.after_op(prefix.value.type, name, tokens, times)
+                yield token, TOKEN + int((after + outside).min())
+            return
+        for token in wanted:
+            step = self._step(prefix, token)
+            rest = self._merge_price(step.prefix, name) if step.prefix.pending else self._price(step.prefix)
+            yield token, TOKEN + step.flops + rest
 
-    def _continue_op(self, prefix: Prefix, name: str, attributes: tuple[str, ...]) -> tuple[Prefix, int]:
-        op = self.language.ops[name]
-        if len(attributes) < len(op.attributes):
-            return prefix._replace(pending=name, attributes=attributes), 0
-        result, flops = self._apply(prefix.type, name, attributes)
-        return Prefix(prefix.frames, result, self._remembered(name), empty=False), flops
+    def _free_ways(self, prefix: Prefix) -> Iterator[tuple[str, int]]:
+        """Yield the tokens that may follow when nothing is pending, each with the price from it on."""
+        rules, completion, times = self._rules, self._completion, prefix.times
+        outside = self._outside(prefix)
+        starts, prices = completion.starts(prefix.value, times)
+        yield from zip(starts, (prices + outside).min(1).tolist(), strict=True)
+        for op in self._merging:
+            yield op.name, TOKEN + self._merge_price(prefix, op.name)
+        here = self._price(prefix)
+        for token in rules.optional(prefix):
+            yield token, TOKEN + here
+        yield SAVE, self._move_price(prefix, SAVE, rules.savable(prefix))
+        yield LOAD, self._move_price(prefix, LOAD, rules.loadable(prefix))
+        if prefix.frames:
+            frame = prefix.frames[-1]
+            for token in rules.closers(frame.kind, frame.part):
+                if rules.broken(prefix, token) is None:
+                    step = self._step(prefix, token)
+                    yield token, TOKEN + step.flops + self._price(step.prefix)
+        elif rules.broken(prefix, END) is None:
+            yield END, 0
 
-    def _find_applied(self, code: int, name: str, attributes: tuple[str, ...]) -> tuple[int, int]:
-        """Return the type after an op and its FLOPs."""
-        op = self.language.ops[name]
-        x = self._types[code]
-        values: dict[str, AttributeValue] = {
-            attribute.name: attribute.tokens[token]
-            for attribute, token in zip(op.attributes, attributes, strict=True)
-        }
-        y = op.infer((x,), values)
-        w_out = y.channels(COST_WIDTH)
-        resolved = {name: w_out if name == "width" else int(value) for name, value in values.items()}
-        return self._code(y), op.flops(x.channels(COST_WIDTH), w_out, resolved)
+    def _price(self, prefix: Prefix) -> int:
+        """Return the price of the shortest completion, the cheapest among the shortest."""
+        body = self._completion.body(prefix.value, prefix.can_close, prefix.times)
+        return int((body + self._outside(prefix)).min())
 
-    def _remembered(self, op: str) -> str:
-        """Return `op` when some rule looks back at it, else a common name, so that prefixes coincide."""
-        return op if op in self._looked_back_at else INPUT
+    def _move_price(self, prefix: Prefix, name: str, registers: Sequence[str]) -> int:
+        """Return the price of saving into, or loading, the best of some registers."""
+        pending = self._step(prefix, name).prefix
+        after = {self._step(pending, token).prefix._replace(held=frozenset()) for token in registers}
+        return 2 * TOKEN + min(map(self._price, after), default=NEVER)
 
-    def _find_merged(self, a: int, b: int, token: str) -> tuple[int, int]:
-        """Return the type after the closing `token`, and its FLOPs with those of a gate's sigmoid."""
-        merged = merge_types(self._types[a], self._types[b])
-        width = merged.channels(COST_WIDTH)
-        ops = [_merge_op(token), *(["SIGMOID"] if token == GATE_END else [])]
-        return self._code(merged), sum(self.language.ops[op].flops(width, width, {}) for op in ops)
+    def _outside(self, prefix: Prefix) -> np.ndarray:
+        """Return, for each type at which the innermost block may end, the price of the rest."""
+        return self._completion.outside(prefix.frames, (*map(_held, prefix.scopes), _held(prefix.registers)))
 
-    # -- completions ---------------------------------------------------------------------------------------
-
-    def _find_completion(self, prefix: Prefix) -> Price | None:
-        """Return the price of the shortest program on from `prefix`, the cheapest among the shortest."""
-        ends = self._body_reach(prefix._replace(frames=()))
-        out = self._ways_out(prefix.frames)
-        return min((price + out[end] for end, price in ends.items() if end in out), default=None)
-
-    def _find_body_reach(self, body: Prefix) -> dict[int, Price]:
-        """Return the types at which the innermost body can end, each at its lowest price."""
-        if body.pending:
-            start = self._pending_edges(body.type, body.pending, body.attributes)
-        else:
-            start = {} if body.empty else {body.type: 0}
-            start = _cheapest(start, self._edges(body.type, body.last_op))
-        reach = dict(start)
-        for code, price in start.items():
-            reach = _cheapest(reach, self._edges(code, INPUT), price)
-        return reach
-
-    def _find_ways_out(self, frames: tuple[Frame, ...]) -> dict[int, Price]:
-        """Return, for each type at which the innermost body may end, the price of the rest of the program."""
-        if not frames:
-            return {code: 0 for code in self._all_codes() if self._types[code].width == INPUT_TYPE.width}
-        outside = self._ways_out(frames[:-1])
-        out: dict[int, Price] = {}
-        for end in self._all_codes():
-            for merged, price in self._ways_to_close(frames[-1], end).items():
-                onward = [outside[merged]] if merged in outside else []
-                for code, more in self._edges(merged, INPUT).items():
-                    if code in outside:
-                        onward.append(more + outside[code])
-                if onward:
-                    out = _cheapest(out, {end: price + min(onward)})
-        return out
-
-    def _find_ways_to_close(self, frame: Frame, end: int) -> dict[int, Price]:
-        """Return the types after closing `frame` when its body ends at `end`, each at its lowest price."""
-        closed: dict[int, Price] = {}
-        if frame.kind == BRANCH_START:
-            for second, price in self._edges(frame.entry, frame.entry_op).items():
-                rest = self._ways_to_close(frame._replace(kind=BRANCH_SEP, first=end), second)
-                closed = _cheapest(closed, rest, price + _TOKEN)
-            return closed
-        if self._types[end].width == self._types[_target(frame)].width:
-            for token in _closers(frame):
-                merged, flops = self._merge(_target(frame), end, token)
-                closed = _cheapest(closed, {merged: _TOKEN + flops})
-        return closed
-
-    def _all_codes(self) -> list[int]:
-        """Return every type that ops can reach from the input."""
-        known = 0
-        while known < len(self._types):
-            known = len(self._types)
-            for code in range(known):
-                self._edges(code, INPUT)
-        return list(range(known))
-
-    def _find_edges(self, code: int, last_op: str) -> dict[int, Price]:
-        """Return the types that one op reaches from a type, each at its lowest price."""
-        edges: dict[int, Price] = {}
-        for op in self.language.rows:
-            if op.arity == 1 and self._op_rule(code, last_op, op) is None:
-                edges = _cheapest(edges, self._pending_edges(code, op.name, ()), _TOKEN)
-        return edges
-
-    def _find_pending_edges(self, code: int, name: str, attributes: tuple[str, ...]) -> dict[int, Price]:
-        """Return the types that the missing attributes of an op lead to, each at its lowest price."""
-        op = self.language.ops[name]
-        missing = op.attributes[len(attributes) :]
-        edges: dict[int, Price] = {}
-        for tokens in product(*(attribute.tokens for attribute in missing)):
-            end, flops = self._apply(code, name, (*attributes, *tokens))
-            edges = _cheapest(edges, {end: len(missing) * _TOKEN + flops})
-        return edges
+    def _merge_price(self, prefix: Prefix, name: str) -> int:
+        """Return the price from the next register of a merge on, whose first ones may be given."""
+        choices = _held(prefix.registers)
+        if not choices:
+            return NEVER
+        given = self._stepper.register_types(prefix, prefix.attributes if prefix.pending else ())
+        after = self._completion.after_merge(prefix.value.type, name, given, choices, prefix.times)
+        return int(np.min(after + self._outside(prefix)))
 
 
-def _cheapest(prices: dict[int, Price], others: dict[int, Price], extra: Price = 0) -> dict[int, Price]:
-    """Return the lower price of each type, where `others` cost `extra` more."""
-    result = dict(prices)
-    for code, price in others.items():
-        total = price + extra
-        if code not in result or total < result[code]:
-            result[code] = total
-    return result
-
-
-def _target(frame: Frame) -> int:
-    """Return the type whose width the body's end must have."""
-    return frame.entry if frame.first is None else frame.first
-
-
-def _closers(frame: Frame) -> tuple[str, ...]:
-    return tuple(MERGES) if frame.kind == BRANCH_SEP else (BLOCK_STARTS[frame.kind],)
-
-
-def _merge_op(token: str) -> str:
-    return {RES_END: ADD, GATE_END: MUL, **MERGES}[token]
+@lru_cache(maxsize=100_000)
+def _held(registers: Registers) -> frozenset[int]:
+    """Return the types that registers hold."""
+    return frozenset(value.type for value in registers if value is not None)
 
 
 @lru_cache(maxsize=16)
@@ -394,7 +195,7 @@ def legal_tokens(
     Tools that walk step by step use `Grammar.legal` and `Grammar.advance`, which this calls.
     """
     grammar = grammar_of(language)
-    cursor = Cursor()
+    cursor = grammar.start()
     for token in prefix:
         if token not in grammar.legal(cursor, max_length):
             rule = grammar.broken_rule(cursor, token, max_length)

@@ -2,16 +2,29 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 
-from blueprints.graph import Graph, Node
-from blueprints.ops import OPS, Op, Parameter
-from blueprints.vocabulary import Vocabulary
+from blueprints.errors import TamiyoError
+from blueprints.graph import LOOP, SCAN, Graph, Node
+from blueprints.ops import CORE_OPS, OPS, Attribute, Op, Parameter
+from blueprints.types import MAX_WIDTH, WIDTHS
+from blueprints.typing_table import COST_WIDTH, TypingTable
+from blueprints.vocabulary import (
+    BLOCK_STARTS,
+    BODY_ATTRIBUTES,
+    BRANCH_START,
+    GATE_START,
+    LOAD,
+    RES_START,
+    SAVE,
+    Registers,
+    Vocabulary,
+)
 
-#: Width of the host in which a program's cost is measured against the language's cap.
-COST_WIDTH = 16
+__all__ = ["CORE_LANGUAGE", "COST_WIDTH", "LANGUAGE", "Language", "resolve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,20 +32,45 @@ class Language:
     """The op table that a program is read with, and the largest program it allows.
 
     Attributes:
-        rows: the op table.
+        ops: the rows of the op table; a user's own stand behind the built-in: `Language(OPS + (my_op,))`.
         max_length: most tokens of a program, the end marker excluded.
         max_flops: most forward FLOPs of one time step of one example in a host of width 16.
+        num_taps: registers that name values, so that any graph can be written.
+        num_states: previous states that a scan's body sees.
+        max_width: widest value, as a rational of the host's width D.
+        widths: the ratios of D that ops and scans can be as wide as, by the end of their tokens:
+            `Language(widths={**WIDTHS, "SESQUI": Fraction(3, 2)})` has `OUT_DIM_SESQUI`.
+        blocks: the tokens that open a block.
+        settings: token that opens a loop or a scan to the attribute that follows it.
+
+    Raises:
+        TamiyoError: for a ratio beyond `max_width`, or one that is no multiple of 1/16.
     """
 
-    rows: tuple[Op, ...] = OPS
-    max_length: int = 24
+    ops: tuple[Op, ...] = OPS
+    max_length: int = 48
     max_flops: int = 32_768
-    ops: Mapping[str, Op] = field(init=False, repr=False)
+    num_taps: int = 4
+    num_states: int = 3
+    max_width: Fraction = MAX_WIDTH
+    widths: Mapping[str, Fraction] = field(default_factory=lambda: WIDTHS)
+    blocks: tuple[str, ...] = tuple(BLOCK_STARTS)
+    settings: Mapping[str, Attribute] = field(init=False, repr=False)
+    table: Mapping[str, Op] = field(init=False, repr=False)
+    registers: Registers = field(init=False, repr=False)
     vocabulary: Vocabulary = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ops", {op.name: op for op in self.rows})
-        object.__setattr__(self, "vocabulary", Vocabulary.of(self.rows))
+        bodies = [token for token in BODY_ATTRIBUTES if token in self.blocks]
+        settings = {token: _at_widths(BODY_ATTRIBUTES[token], self.widths) for token in bodies}
+        object.__setattr__(self, "settings", settings)
+        if self.widths != WIDTHS:
+            object.__setattr__(self, "ops", tuple(_row_at_widths(op, self.widths) for op in self.ops))
+        object.__setattr__(self, "table", {op.name: op for op in self.ops})
+        object.__setattr__(self, "registers", Registers(self.num_taps, self.num_states))
+        object.__setattr__(self, "vocabulary", Vocabulary.of(self.ops, self.blocks, settings, self.registers))
+        for attribute in self._width_attributes():
+            _check_ratios(attribute, self.max_width)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -40,30 +78,57 @@ class Language:
         return self.vocabulary.tokens
 
     @cached_property
+    def typing(self) -> TypingTable:
+        """The types that values can have."""
+        return TypingTable(self.ops, self._width_attributes(), self.max_width)
+
+    @cached_property
     def version_hash(self) -> str:
         """SHA-256 over all that decides which programs are legal and what they mean."""
         rows = [
             [
                 op.name,
-                [[a.name, [[t, str(v)] for t, v in a.tokens.items()]] for a in op.attributes],
-                [op.formula, op.arity, op.commutative, op.needs_sequence, op.pools, op.causal],
+                [[a.name, str(a.default), [[t, str(v)] for t, v in a.tokens.items()]] for a in op.attributes],
+                [op.formula, op.arity, op.widths, op.commutative, op.needs_sequence, op.pools, op.causal],
                 sorted(op.no_op_after),
             ]
-            for op in self.rows
+            for op in self.ops
         ]
-        text = json.dumps([rows, self.max_length, self.max_flops], separators=(",", ":"))
+        budgets = [self.max_length, self.max_flops, self.num_taps, self.num_states, str(self.max_width)]
+        widths = [[name, str(ratio)] for name, ratio in self.widths.items()]
+        text = json.dumps([rows, self.tokens, budgets, widths], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _width_attributes(self) -> list[Attribute]:
+        attributes = (*self.settings.values(), *(a for op in self.ops for a in op.attributes))
+        return [a for a in attributes if a.name == "width"]
+
+    def num_operands(self, name: str) -> int:
+        """Return how many tokens an op, a block with a setting, SAVE or LOAD needs after its own."""
+        if name in BODY_ATTRIBUTES or name in (SAVE, LOAD):
+            return 1
+        op = self.table[name]
+        return op.arity - 1 if op.arity > 1 else len(op.required)
 
     def parameters(self, graph: Graph, width: int) -> tuple[tuple[Parameter, ...], ...]:
         """Return the trainable tensors of each node of `graph` in a host of width `width`."""
-        return tuple(self._node_parameters(graph, index, width) for index in range(len(graph.nodes)))
+        return tuple(tuple(self._node_parameters(graph, index, width)) for index in range(len(graph.nodes)))
 
-    def _node_parameters(self, graph: Graph, index: int, width: int) -> tuple[Parameter, ...]:
+    def _node_parameters(self, graph: Graph, index: int, width: int) -> Iterable[Parameter]:
         node = graph.nodes[index]
-        if node.op not in self.ops:
+        if node.body is not None:
+            return body_parameters(self, node.body, width)
+        if node.op not in self.table:
             return ()
         w_in = graph.nodes[node.inputs[0]].type.channels(width)
-        return self.ops[node.op].parameters(w_in, node.type.channels(width), resolve(node, width))
+        return self.table[node.op].parameters(w_in, node.type.channels(width), resolve(node, width))
+
+
+def body_parameters(language: Language, body: Graph, width: int) -> Iterable[Parameter]:
+    """Yield the tensors of a body, named as its module `body.ops` names them."""
+    for index, row in enumerate(language.parameters(body, width)[1:]):
+        for parameter in row:
+            yield parameter.renamed(f"body.ops.{index}.{parameter.name}")
 
 
 def resolve(node: Node, width: int) -> dict[str, int]:
@@ -73,5 +138,36 @@ def resolve(node: Node, width: int) -> dict[str, int]:
     }
 
 
+def _row_at_widths(op: Op, widths: Mapping[str, Fraction]) -> Op:
+    return replace(op, attributes=tuple(_at_widths(a, widths) for a in op.attributes))
+
+
+def _at_widths(attribute: Attribute, widths: Mapping[str, Fraction]) -> Attribute:
+    """Return an attribute whose tokens name the ratios of `WIDTHS` with a token for each of `widths`."""
+    stem = next(iter(attribute.tokens)).removesuffix(next(iter(WIDTHS)))
+    named = attribute.tokens == {stem + name: ratio for name, ratio in WIDTHS.items()}
+    if attribute.name != "width" or not named:
+        return attribute
+    return replace(attribute, tokens={stem + name: ratio for name, ratio in widths.items()})
+
+
+def _check_ratios(attribute: Attribute, max_width: Fraction) -> None:
+    for token, ratio in attribute.tokens.items():
+        if not 0 < ratio <= max_width or (Fraction(ratio) * COST_WIDTH).denominator != 1:
+            raise TamiyoError(
+                f"{token} is {ratio} of D; expected a multiple of 1/{COST_WIDTH}, above 0 and at most the "
+                f"max_width of {max_width}"
+            )
+
+
+assert {LOOP, SCAN}.isdisjoint(op.name for op in OPS)
 #: The language with the built-in ops and default budgets.
 LANGUAGE = Language()
+#: Nested blocks of the core ops alone: what the benchmarks sample, so that their figures stay comparable.
+CORE_LANGUAGE = Language(
+    ops=CORE_OPS,
+    max_length=24,
+    num_taps=0,
+    num_states=0,
+    blocks=(RES_START, GATE_START, BRANCH_START),
+)

@@ -15,6 +15,9 @@ WIDTHS: dict[str, Fraction] = {
     "QUAD": Fraction(4),
 }
 
+#: The widest value of the built-in language.
+MAX_WIDTH = Fraction(4)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueType:
@@ -49,8 +52,12 @@ class ValueType:
 INPUT_TYPE = ValueType()
 
 
-def merge_types(a: ValueType, b: ValueType) -> ValueType:
-    """Return the type of an elementwise merge; a single step is broadcast along a sequence."""
-    assert a.width == b.width, f"a merge needs equal widths, got {a.width} and {b.width}"
-    time: Time = "sequence" if "sequence" in (a.time, b.time) else "single"
-    return ValueType(time=time, width=a.width, causal=a.causal and b.causal)
+def merge_types(*inputs: ValueType, widths: Literal["equal", "sum"] = "equal") -> ValueType:
+    """Return the type of a merge: of one width, or side by side; a single step is broadcast."""
+    width = inputs[0].width
+    if widths == "sum":
+        width = sum((x.width for x in inputs), Fraction(0))
+    else:
+        assert all(x.width == width for x in inputs), f"a merge needs equal widths, got {inputs}"
+    time: Time = "sequence" if any(x.time == "sequence" for x in inputs) else "single"
+    return ValueType(time=time, width=width, causal=all(x.causal for x in inputs))

@@ -9,9 +9,10 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from blueprints.compiler import modules_of
 from blueprints.cost import flops, num_parameters
 from blueprints.language import LANGUAGE, Language
-from blueprints.modules import MODULES, ModuleBuilder
+from blueprints.modules import ModuleBuilder
 from blueprints.parser import Blueprint
 from crucible.engines.base import Engine, Job, Progress
 from crucible.engines.batched import BatchedEngine
@@ -40,9 +41,9 @@ class Crucible:
         width: D of the host, a multiple of 16.
         latency_table: predicts latencies where present.
 
-    `language`, `modules` and `kernels` make room for a caller's own ops: rows of the op table, module
-    builders, and batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's
-    module member by member.
+    `language` and `kernels` make room for a caller's own ops: rows of the op table with their modules, and
+    batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's module member
+    by member.
     """
 
     def __init__(
@@ -57,7 +58,6 @@ class Crucible:
         max_memory_bytes: int = 1 << 30,
         latency_table: LatencyTable | None = None,
         language: Language = LANGUAGE,
-        modules: Mapping[str, ModuleBuilder] = MODULES,
         kernels: Mapping[str, Kernel] | None = None,
     ) -> None:
         if width < 16 or width % 16:
@@ -78,7 +78,7 @@ class Crucible:
         self._max_flops = max_flops
         self._max_memory_bytes = max_memory_bytes
         self._engine = _build_engine(
-            engine, find_device(device), num_workers or num_cores(), modules, kernels
+            engine, find_device(device), num_workers or num_cores(), modules_of(language), kernels
         )
 
     @property

@@ -4,21 +4,25 @@ import json
 import os
 import statistics
 import time as clock
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from blueprints.graph import Graph, Node
+from blueprints.compiler import modules_of
+from blueprints.graph import LOOP, STATE, AttributeValue, Graph, Node
 from blueprints.language import LANGUAGE, Language, resolve
-from blueprints.modules import MODULES, ModuleBuilder
 from blueprints.types import WIDTHS, ValueType
 from crucible.engines.base import single_thread
 from crucible.errors import CrucibleError
 
 WARM_UP = 3
+
+#: (total width of the inputs in D, microseconds), by width.
+Curve = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +34,15 @@ class LatencyTable:
         width: D of the host.
         time: T of sequences.
         batch_size: examples a forward pass.
-        rows: op with attributes and input types, to microseconds.
+        rows: op with its required attributes and the times of its inputs, to what it takes at some widths;
+            optional attributes, which change no FLOPs, stand at their defaults.
     """
 
     device: str
     width: int
     time: int
     batch_size: int
-    rows: Mapping[str, float] = field(repr=False)
+    rows: Mapping[str, Curve] = field(repr=False)
 
     @classmethod
     def measure(
@@ -48,10 +53,10 @@ class LatencyTable:
         device: str = "cpu",
         repeats: int = 15,
         language: Language = LANGUAGE,
-        modules: Mapping[str, ModuleBuilder] = MODULES,
     ) -> "LatencyTable":
-        """Measure every op of `language` at every width and attribute, on one thread."""
-        rows = {}
+        """Measure every op of `language` at the named widths and every required attribute, on one thread."""
+        modules = modules_of(language)
+        rows: dict[str, Curve] = {}
         generator = torch.Generator().manual_seed(0)
         # Modules draw their initial values from the global generator, which is the caller's.
         with torch.random.fork_rng(devices=[]), single_thread(), torch.inference_mode():
@@ -63,20 +68,37 @@ class LatencyTable:
                     torch.randn(batch_size, t.steps(time), t.channels(width), generator=generator).to(device)
                     for t in inputs
                 ]
-                rows[_row(node, inputs)] = _median_us(module, x, repeats)
+                row = _row(node.op, node.attributes[: len(language.table[node.op].required)], inputs)
+                rows[row] = (*rows.get(row, ()), (_total_width(inputs), _median_us(module, x, repeats)))
         return cls(device=device, width=width, time=time, batch_size=batch_size, rows=rows)
 
     def predict(self, graph: Graph) -> float:
-        """Return the predicted forward latency of `graph` in microseconds: the sum over its ops."""
-        total = 0.0
-        for index, node in enumerate(graph.nodes[1:], start=1):
-            row = _row(node, graph.input_types(index))
-            if row not in self.rows:
-                raise CrucibleError(
-                    f"the latency table has no row '{row}'; measure it with that op's language"
-                )
-            total += self.rows[row]
-        return total
+        """Return the predicted forward latency of `graph` in microseconds: the sum over its ops.
+
+        Between two widths that were measured it is linear; beyond them it is that of the nearest. A loop
+        takes its body's time for each repetition, a scan its body's for each of the table's steps.
+        """
+        return sum(self._node_us(node, graph.input_types(i)) for i, node in enumerate(graph.nodes) if i > 0)
+
+    def _node_us(self, node: Node, inputs: tuple[ValueType, ...]) -> float:
+        if node.op == STATE:
+            return 0.0
+        if node.body is not None:
+            times = int(node.attribute("repeat")) if node.op == LOOP else self.time
+            return times * self.predict(node.body)
+        widths, microseconds = zip(*self._curve(node, inputs), strict=True)
+        return float(np.interp(_total_width(inputs), widths, microseconds))
+
+    def _curve(self, node: Node, inputs: tuple[ValueType, ...]) -> Curve:
+        """Return the row of a node, whose last attributes are left out where they are optional."""
+        for num in range(len(node.attributes), -1, -1):
+            row = _row(node.op, node.attributes[:num], inputs)
+            if row in self.rows:
+                return self.rows[row]
+        raise CrucibleError(
+            f"the latency table has no row '{_row(node.op, node.attributes, inputs)}'; measure it with that "
+            f"op's language"
+        )
 
     def check(self, width: int, device: str | torch.device) -> None:
         """Refuse a table that was measured for another width or kind of device than is asked for."""
@@ -101,7 +123,10 @@ class LatencyTable:
         """Read a table that `save` wrote."""
         try:
             fields = json.loads(Path(path).read_text())
-            rows = {str(name): float(value) for name, value in fields.pop("rows").items()}
+            rows = {
+                str(name): tuple((float(width), float(us)) for width, us in curve)
+                for name, curve in fields.pop("rows").items()
+            }
             return cls(rows=rows, **fields)
         except OSError as error:
             raise CrucibleError(f"latency table {path} cannot be read: {error.strerror}") from error
@@ -124,24 +149,32 @@ def _replace(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _row(node: Node, inputs: tuple[ValueType, ...]) -> str:
-    return f"{node.label} ({', '.join(f'{t.width} {t.time}' for t in inputs)})"
+def _row(op: str, attributes: Iterable[tuple[str, AttributeValue]], inputs: tuple[ValueType, ...]) -> str:
+    label = " ".join([op, *(f"{name}={value}" for name, value in attributes)])
+    return f"{label} ({', '.join(t.time for t in inputs)})"
+
+
+def _total_width(inputs: tuple[ValueType, ...]) -> float:
+    return float(sum(t.width for t in inputs))
 
 
 def _nodes(language: Language) -> Iterator[tuple[Node, tuple[ValueType, ...]]]:
-    """Yield every op with every attribute, input width and time that a graph of `language` can hold."""
-    for op in language.rows:
+    """Yield every op with every required attribute, kind of inputs and named width, narrow inputs first."""
+    for op in language.ops:
         times = ("sequence",) if op.needs_sequence else ("sequence", "single")
-        attributes = [
-            tuple(zip((a.name for a in op.attributes), values, strict=True))
-            for values in product(*(a.tokens.values() for a in op.attributes))
-        ]
-        for width, input_times, chosen in product(
-            WIDTHS.values(), product(times, repeat=op.arity), attributes
+        defaults = tuple((a.name, a.default) for a in op.attributes if a.default is not None)
+        for width, input_times, values in product(
+            sorted(WIDTHS.values()),
+            product(times, repeat=op.arity),
+            product(*(a.tokens.values() for a in op.required)),
         ):
+            required = zip((a.name for a in op.required), values, strict=True)
+            attributes = (*required, *defaults)
             inputs = tuple(ValueType(time=t, width=width) for t in input_times)
-            type_ = op.infer(inputs, dict(chosen))
-            yield Node(op.name, chosen, tuple(range(op.arity)), type_), inputs
+            yield (
+                Node(op.name, attributes, tuple(range(op.arity)), op.infer(inputs, dict(attributes))),
+                inputs,
+            )
 
 
 def _median_us(module: torch.nn.Module, x: list[torch.Tensor], repeats: int) -> float:

@@ -1,12 +1,13 @@
 """A blueprint in its host as plain data that any process can train; leaves training to the engines."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
+from typing import TypeVar
 
-from blueprints.graph import INPUT, Graph
+from blueprints.graph import INPUT, SCAN, STATE, Graph
 from blueprints.language import LANGUAGE, Language, resolve
 from blueprints.ops import Parameter
 from curricula.task import Task
@@ -15,6 +16,8 @@ from curricula.task import Task
 HOST_INPUT = "HOST_INPUT"
 HOST_MEAN = "HOST_MEAN"
 HOST_READOUT = "HOST_READOUT"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Signature:
         sequences: for each input, whether it is a sequence rather than a single step.
         width: channels of the output.
         sequence: whether the output is a sequence.
+        body: what a loop repeats or a scan runs at every step.
     """
 
     op: str
@@ -36,6 +40,7 @@ class Signature:
     sequences: tuple[bool, ...]
     width: int
     sequence: bool
+    body: "Body | None" = None
 
     def attribute(self, name: str) -> int:
         """Return the value of one attribute."""
@@ -49,6 +54,44 @@ class ProgramNode:
     signature: Signature
     inputs: tuple[int, ...]
     parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True)
+class Body:
+    """The body of a loop or scan: node 0 is its input, `STATE` nodes read a scan's states.
+
+    Attributes:
+        nodes: in topological order.
+        output: the node whose value is the body's.
+        stores: the nodes whose values become a scan's states.
+    """
+
+    nodes: tuple[ProgramNode, ...]
+    output: int
+    stores: tuple[int, ...]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.nodes, self.stores))
+
+    @cached_property
+    def recurrent(self) -> frozenset[int]:
+        """The nodes that depend on a state."""
+        found: set[int] = set()
+        for index, node in enumerate(self.nodes):
+            if node.signature.op == STATE or not found.isdisjoint(node.inputs):
+                found.add(index)
+        return frozenset(found)
+
+    def parameters_of(self, parameters: Sequence[T]) -> Iterator[Sequence[T]]:
+        """Yield what belongs to each node of a sequence with one entry a parameter."""
+        start = 0
+        for node in self.nodes:
+            yield parameters[start : start + len(node.parameters)]
+            start += len(node.parameters)
 
 
 @dataclass(frozen=True)
@@ -102,8 +145,16 @@ class Program:
         return Counter(node.signature for node in self.nodes)
 
     def values_per_example(self, time: int) -> int:
-        """Return the scalars that one example of `time` steps leaves behind as node outputs."""
-        return sum((time if n.signature.sequence else 1) * n.signature.width for n in self.nodes)
+        """Return the scalars that one example of `time` steps leaves behind, those of bodies included."""
+        return sum(_values(node.signature, time) for node in self.nodes)
+
+
+def _values(signature: Signature, time: int) -> int:
+    inside = 0
+    if signature.body is not None:
+        times = time if signature.op == SCAN else signature.attribute("repeat")
+        inside = times * sum(_values(node.signature, time) for node in signature.body.nodes)
+    return inside + (time if signature.sequence else 1) * signature.width
 
 
 def build_program(graph: Graph, task: Task, width: int, language: Language = LANGUAGE) -> Program:
@@ -112,9 +163,25 @@ def build_program(graph: Graph, task: Task, width: int, language: Language = LAN
         ProgramNode(Signature(INPUT, (), (), (), task.input_width, True), (), ()),
         _affine(HOST_INPUT, task.input_width, width, 0, sequence=True),
     ]
+    for node in _nodes(graph, width, language)[1:]:
+        nodes.append(ProgramNode(node.signature, tuple(i + 1 for i in node.inputs), node.parameters))
+    if graph.type.time == "sequence":
+        signature = Signature(HOST_MEAN, (), (width,), (True,), width, False)
+        nodes.append(ProgramNode(signature, (len(nodes) - 1,), ()))
+    pooled = len(nodes) - 1
+    nodes.append(_affine(HOST_READOUT, width, task.num_classes, pooled, sequence=False))
+    return Program(tuple(nodes), pooled, graph, width)
+
+
+def _nodes(graph: Graph, width: int, language: Language) -> tuple[ProgramNode, ...]:
+    """Return the nodes of a graph in a host of width `width`, bodies resolved."""
     parameters = language.parameters(graph, width)
-    for index, node in enumerate(graph.nodes[1:], start=1):
+    nodes = []
+    for index, node in enumerate(graph.nodes):
         types = graph.input_types(index)
+        body = None
+        if node.body is not None:
+            body = Body(_nodes(node.body, width, language), node.body.output, node.body.stores)
         signature = Signature(
             op=node.op,
             attributes=tuple(sorted(resolve(node, width).items())),
@@ -122,14 +189,10 @@ def build_program(graph: Graph, task: Task, width: int, language: Language = LAN
             sequences=tuple(t.time == "sequence" for t in types),
             width=node.type.channels(width),
             sequence=node.type.time == "sequence",
+            body=body,
         )
-        nodes.append(ProgramNode(signature, tuple(i + 1 for i in node.inputs), parameters[index]))
-    if graph.type.time == "sequence":
-        signature = Signature(HOST_MEAN, (), (width,), (True,), width, False)
-        nodes.append(ProgramNode(signature, (len(nodes) - 1,), ()))
-    pooled = len(nodes) - 1
-    nodes.append(_affine(HOST_READOUT, width, task.num_classes, pooled, sequence=False))
-    return Program(tuple(nodes), pooled, graph, width)
+        nodes.append(ProgramNode(signature, node.inputs, tuple(parameters[index])))
+    return tuple(nodes)
 
 
 def _affine(op: str, w_in: int, w_out: int, source: int, *, sequence: bool) -> ProgramNode:

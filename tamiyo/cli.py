@@ -21,6 +21,8 @@ from blueprints import (
     num_parameters,
     parse,
 )
+from blueprints.explanations import EXPLANATIONS, explanation
+from blueprints.repair import repair
 
 if TYPE_CHECKING:
     from hall_of_fame.library import Library
@@ -54,12 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print the typed graph of a program, or where and why it is not one."""
+    """Print the typed graph of a program, or where and why it is not one; or explain a rule."""
+    if options.explain is not None:
+        print(_explained(options.explain))
+        return 0
     tokens = [token for text in options.tokens for token in re.findall(r"[^\s,\[\]'\"]+", text)]
     try:
         blueprint = parse(tokens)
     except BlueprintError as error:
-        print(f"{error.explain()}\nfitness {error.fitness:g}")
+        print(f"{error.explain(repair(tokens).tokens)}\nfitness {error.fitness:g}")
         return 1
     graph, width, time = blueprint.graph, options.width, options.time
     print(graph)
@@ -67,6 +72,18 @@ def check(options: argparse.Namespace) -> int:
     print(f"parameters  {num_parameters(graph, width):,} in a host of width {width}")
     print(f"FLOPs       {flops(graph, width, time):,} forward for one example of {time} steps")
     return 0
+
+
+def _explained(rule: str) -> str:
+    """Return what is known about a rule; about each a line when none is named."""
+    if not rule:
+        return "\n".join(f"{row.rule:<20}{row.meaning}" for row in EXPLANATIONS)
+    row, refused = explanation(rule), ""
+    try:
+        parse(row.breaks.split())
+    except BlueprintError as error:
+        refused = error.explain(row.mends.split())
+    return f"{row.rule}: {row.meaning}\n{row.reason}\n\n{refused}"
 
 
 def list_(options: argparse.Namespace) -> int:
@@ -259,8 +276,16 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
     checking = verbs.add_parser("check", help="print the typed graph of a program, or what is wrong with it")
-    checking.add_argument(
-        "tokens", nargs="+", metavar="TOKENS", help="such as RES_START LINEAR OUT_DIM_IN RES_END"
+    asked = checking.add_mutually_exclusive_group(required=True)
+    asked.add_argument(
+        "tokens", nargs="*", default=[], metavar="TOKENS", help="such as RES_START LINEAR OUT_DIM_IN RES_END"
+    )
+    asked.add_argument(
+        "--explain",
+        nargs="?",
+        const="",
+        metavar="RULE",
+        help="say what a rule means, why it is there and how to keep it; without RULE, list them",
     )
     checking.add_argument("--width", type=_width, default=16, help="width D of the host (default 16)")
     checking.add_argument("--time", type=_positive, default=16, help="steps T of an example (default 16)")

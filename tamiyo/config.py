@@ -77,11 +77,12 @@ class LanguageConfig:
     """The largest program; see `blueprints.Language`.
 
     Attributes:
-        max_length: most tokens of a program.
+        max_length: most tokens of a program; less than the language allows, since long programs cost more to
+            train than they gain.
         max_flops: most forward FLOPs of one time step of one example in a host of width 16.
     """
 
-    max_length: int = LANGUAGE.max_length
+    max_length: int = 24
     max_flops: int = LANGUAGE.max_flops
 
     def __post_init__(self) -> None:

@@ -1,11 +1,21 @@
-"""Draws a blueprint's graph as SVG, layer by layer from the input down; leaves pages and scores to others."""
+"""Draws a blueprint's graph as SVG, its bodies in frames; leaves places to drawing_layout.py."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from html import escape
-from itertools import pairwise
 
 from blueprints import LANGUAGE, Graph, Language, Node
+from blueprints.graph import INPUT, LOOP, SCAN, STATE, AttributeValue
+from tamiyo.drawing_layout import (
+    FRAME_MARGIN,
+    FRAME_TITLE,
+    NODE_HEIGHT,
+    OUTPUT_ARROW,
+    Box,
+    Layout,
+    layout,
+)
 
 #: One colour a family of ops; each is readable on white and on near-black.
 FAMILY_COLOURS: dict[str, str] = {
@@ -16,230 +26,236 @@ FAMILY_COLOURS: dict[str, str] = {
     "norm": "#b58a1b",
     "activation": "#d9663a",
     "merge": "#c94f83",
+    "loop": "#6f8f2f",
+    "scan": "#7a6ff0",
+    "state": "#2d9cba",
 }
 #: Colour of a family that is not in the table.
 OTHER_COLOUR = "#7d8590"
 
+_FAMILIES = {INPUT: "input", LOOP: "loop", SCAN: "scan", STATE: "state"}
 _SYMBOLS = {"ADD": "+", "MUL": "×"}
+#: Attributes that are written as a sign and a value.
+_SIGNS = {"kernel": "k", "repeat": "×", "index": ""}
 _FONT = 'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="11"'
 _CHARACTER = 6.7
-_NODE_HEIGHT = 24.0
-_LAYER = 46.0
-_GAP = 16.0
+_TAG_FONT_SIZE, _TAG_CHARACTER, _TAG_HEIGHT = 9.5, 5.8, 16.0
 _MARGIN = 10.0
-_SWEEPS = 8
-
-
-@dataclass(slots=True, kw_only=True)
-class _Box:
-    """A node, or the place where a long edge crosses a layer.
-
-    Attributes:
-        width: of the drawn node, or of the corridor of an edge.
-        layer: 0 for the input.
-        node: index in the graph; absent where an edge passes.
-        above: boxes whose edges enter here.
-        below: boxes that this one's edges enter.
-        x: centre.
-    """
-
-    width: float
-    layer: int
-    node: int | None = None
-    above: list["_Box"] = field(default_factory=list)
-    below: list["_Box"] = field(default_factory=list)
-    x: float = 0.0
+#: A page may shrink a drawing to this share of its width; smaller letters are hard to read.
+_SMALLEST = 0.75
 
 
 def blueprint_svg(graph: Graph, language: Language = LANGUAGE) -> str:
-    """Return a standalone SVG: a group `node` for each node of the graph, a path `edge` for each edge.
+    """Return a standalone SVG: a group `node` for each node, a path `edge` for each edge, bodies included.
 
+    A node with a body is a frame around it. Where the order of a node's inputs has a meaning, its edges enter
+    from left to right in that order. In a scan's body a group `store` tags each node that becomes a state.
     Lines and letters take `currentColor`, so that the drawing follows the page's light or dark theme.
     """
-    layers, edges = _layout(graph)
-    left = min(box.x - box.width / 2 for layer in layers for box in layer) - _MARGIN
-    right = max(box.x + box.width / 2 for layer in layers for box in layer) + _MARGIN
-    width, height = right - left, (len(layers) - 1) * _LAYER + _NODE_HEIGHT + 2 * _MARGIN + 14
+    placed = layout(graph, partial(_measured, language))
+    left, width = placed.left - _MARGIN, placed.right - placed.left + 2 * _MARGIN
+    height = placed.height + 2 * _MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="blueprint" role="img" '
-        f'aria-label="{escape(_described(graph))}" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="{left:.1f} {-_MARGIN - _NODE_HEIGHT / 2:.1f} {width:.1f} {height:.1f}">',
-        '<g fill="none" stroke="currentColor" stroke-opacity="0.55" stroke-width="1.2">',
-        *(_edge(path, edges) for path in edges),
-        _arrow(next(box for layer in layers for box in layer if box.node == graph.output)),
-        "</g>",
-        f'<g {_FONT} text-anchor="middle" fill="currentColor">',
-        *(_node(graph, box, language) for layer in layers for box in layer if box.node is not None),
+        f'aria-label="{escape(_described(graph, language))}" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="{left:.1f} {-_MARGIN:.1f} {width:.1f} {height:.1f}" '
+        f'style="min-width:{_SMALLEST * width:.0f}px">',
+        f'<g {_FONT} text-anchor="middle">',
+        *_graph(placed, language),
         "</g></svg>",
     ]
     return "\n".join(parts)
 
 
-def node_text(node: Node) -> str:
-    """Return the op with its attributes as people write them: `LINEAR 2D`, `CONV1D k5 D`."""
-    return " ".join([node.op, *(_attribute(name, value) for name, value in node.attributes)])
+def node_text(node: Node, language: Language = LANGUAGE) -> str:
+    """Return the op with its attributes as people write them: `LINEAR 2D`, `CONV1D k5 D`, `LOOP ×3`.
+
+    An optional attribute at its default is left out, as in a program.
+    """
+    row = language.table.get(node.op)
+    defaults = {a.name: a.default for a in row.attributes} if row else {}
+    attributes = [
+        _attribute(node, name, value, language)
+        for name, value in node.attributes
+        if defaults.get(name) is None or value != defaults[name]
+    ]
+    return " ".join([node.op, *attributes])
 
 
-def _attribute(name: str, value: Fraction | int) -> str:
-    if name != "width":
-        return f"{name[0]}{value}" if name == "kernel" else f"{name} {value}"
-    value = Fraction(value)
-    numerator = "D" if value.numerator == 1 else f"{value.numerator}D"
-    return numerator if value.denominator == 1 else f"{numerator}/{value.denominator}"
+def _attribute(node: Node, name: str, value: AttributeValue, language: Language) -> str:
+    """Return a width in D, a kernel as `k5`, and any other attribute as its token in small letters."""
+    if name == "width":
+        value = Fraction(value)
+        numerator = "D" if value.numerator == 1 else f"{value.numerator}D"
+        return numerator if value.denominator == 1 else f"{numerator}/{value.denominator}"
+    if name in _SIGNS:
+        return f"{_SIGNS[name]}{value}"
+    row = language.table.get(node.op)
+    tokens = {a.name: a.tokens for a in row.attributes}.get(name, {}) if row else {}
+    written = (token.replace("_", " ").lower() for token, meant in tokens.items() if meant == value)
+    return next(written, f"{name} {value}")
 
 
-def _described(graph: Graph) -> str:
-    return "; ".join(
-        f"{index} {node_text(node)}" + (f" of {', '.join(map(str, node.inputs))}" if node.inputs else "")
-        for index, node in enumerate(graph.nodes)
+def _described(graph: Graph, language: Language) -> str:
+    parts = []
+    for index, node in enumerate(graph.nodes):
+        inputs = f" of {', '.join(map(str, node.inputs))}" if node.inputs else ""
+        body = f", its body ({_described(node.body, language)})" if node.body is not None else ""
+        parts.append(f"{index} {node_text(node, language)}{inputs}{body}")
+    parts += [f"state {k} takes {i}" for k, i in enumerate(graph.stores)]
+    return "; ".join(parts)
+
+
+def _measured(language: Language, graph: Graph, index: int) -> tuple[float, float, Sequence[float]]:
+    """Return the widths of a node and of its tag, and where its inputs enter if their order counts."""
+    node, stored = graph.nodes[index], _stored(graph, index)
+    text = len(node_text(node, language)) * _CHARACTER + 18
+    width = NODE_HEIGHT if node.op in _SYMBOLS else text
+    tag = len(stored) * _TAG_CHARACTER + 14 if stored else 0.0
+    row = language.table.get(node.op)
+    ordered = len(node.inputs) > 1 and not (row and row.commutative)
+    return width, tag, _ports(width, len(node.inputs)) if ordered else ()
+
+
+def _stored(graph: Graph, index: int) -> str:
+    """Return the tag of a node that is stored into a state, or nothing."""
+    states = [str(k) for k, source in enumerate(graph.stores) if source == index]
+    return f"→ state {', '.join(states)}" if states else ""
+
+
+def _ports(width: float, num: int) -> list[float]:
+    """Return where edges enter a node of a width, from left to right, from its middle."""
+    spread = min(width / 2 - 4, 8.0 * max(num - 1, 1))
+    return [spread * (2 * place - num + 1) / max(num - 1, 1) for place in range(num)]
+
+
+def _graph(placed: Layout, language: Language) -> list[str]:
+    """Return the edges of a graph, and its nodes with their bodies."""
+    return [
+        '<g fill="none" stroke="currentColor" stroke-opacity="0.55" stroke-width="1.2">',
+        *(_edge(path, _entrance(path, placed, language)) for path in placed.edges),
+        _output(placed.output),
+        "</g>",
+        '<g fill="currentColor">',
+        *(_node(placed.graph, box, language) for box in placed.boxes),
+        "</g>",
+    ]
+
+
+def _entrance(path: list[Box], placed: Layout, language: Language) -> float:
+    """Return where an edge enters its node; inputs without an order enter as they come from the left."""
+    target = path[-1]
+    entering = [edge for edge in placed.edges if edge[-1] is target]
+    assert target.node is not None
+    width, _, ports = _measured(language, placed.graph, target.node)
+    if not ports:
+        entering.sort(key=lambda edge: edge[-2].x + edge[-2].leave)
+        ports = _ports(width, len(entering))
+    place = next(i for i, edge in enumerate(entering) if edge is path)
+    return target.x + target.enter + ports[place]
+
+
+def _edge(path: list[Box], entrance: float) -> str:
+    """Return the line of an edge; it ends in an arrow at the upper side of its node."""
+    top = path[-1].y - path[-1].height / 2
+    return (
+        f'<path class="edge" d="{_line(path, entrance)}V{top:.1f}"/>'
+        f'<path d="{_head(entrance, top)}" fill="currentColor" stroke="none"/>'
     )
 
 
-def _layout(graph: Graph) -> tuple[list[list[_Box]], list[list[_Box]]]:
-    """Return the boxes layer by layer, placed, and each edge as the boxes that it passes."""
-    depth: list[int] = []
-    for node in graph.nodes:
-        depth.append(1 + max((depth[i] for i in node.inputs), default=-1))
-    boxes = [
-        _Box(width=_node_width(node), layer=depth[index], node=index)
-        for index, node in enumerate(graph.nodes)
-    ]
-    layers: list[list[_Box]] = [[] for _ in range(max(depth) + 1)]
-    for box in boxes:
-        layers[box.layer].append(box)
-    edges = []
-    for index, node in enumerate(graph.nodes):
-        for source in node.inputs:
-            path = [boxes[source]]
-            for layer in range(depth[source] + 1, depth[index]):
-                corridor = _Box(width=8.0, layer=layer)
-                layers[layer].append(corridor)
-                path.append(corridor)
-            path.append(boxes[index])
-            for upper, lower in pairwise(path):
-                upper.below.append(lower)
-                lower.above.append(upper)
-            edges.append(path)
-    _order(layers)
-    _place(layers)
-    return layers, edges
+def _output(path: list[Box]) -> str:
+    """Return the arrow that leaves the output node and, in a body, reaches the frame."""
+    end = path[-2].bottom + OUTPUT_ARROW
+    x = path[-2].x + path[-2].leave
+    return (
+        f'<path class="output" d="{_line(path[:-1], x)}V{end:.1f}"/>'
+        f'<path d="{_head(x, end)}" fill="currentColor" stroke="none"/>'
+    )
 
 
-def _order(layers: list[list[_Box]]) -> None:
-    """Sort each layer by the mean place of its neighbours, down and up, which uncrosses most edges."""
-    for sweep in range(_SWEEPS):
-        downwards = sweep % 2 == 0
-        for layer in layers if downwards else reversed(layers):
-            place = {id(box): i / max(len(row) - 1, 1) for row in layers for i, box in enumerate(row)}
-            barycentres = {
-                id(box): _mean(
-                    [place[id(n)] for n in (box.above if downwards else box.below)], place[id(box)]
-                )
-                for box in layer
-            }
-            layer.sort(key=lambda box: barycentres[id(box)])
+def _line(path: list[Box], entrance: float) -> str:
+    """Return a smooth line down through the boxes of an edge, to the top of the last one's layer.
 
-
-def _place(layers: list[list[_Box]]) -> None:
-    """Move each box towards the middle of its neighbours, keeping the order and the gaps of its layer."""
-    for layer in layers:
-        _settle(layer, [0.0] * len(layer))
-    for sweep in range(2 * _SWEEPS):
-        downwards = sweep % 2 == 0
-        for layer in layers if downwards else reversed(layers):
-            wanted = [_mean([n.x for n in (box.above if downwards else box.below)], box.x) for box in layer]
-            _settle(layer, wanted)
-
-
-def _settle(layer: list[_Box], wanted: list[float]) -> None:
-    """Place a layer's boxes nearest to the wanted places, in squares, without overlap.
-
-    With the room that each box needs subtracted, this is isotonic regression: neighbours that would be out
-    of order are pooled at their mean.
+    It bends between layers alone, so that it never crosses a high frame in a layer that it leaves.
     """
-    offsets = [0.0]
-    for left, right in pairwise(layer):
-        offsets.append(offsets[-1] + (left.width + right.width) / 2 + _GAP)
-    pools: list[list[float]] = []
-    for target, offset in zip(wanted, offsets, strict=False):
-        pools.append([target - offset])
-        while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    places = [_mean(pool) for pool in pools for _ in pool]
-    for box, place, offset in zip(layer, places, offsets, strict=False):
-        box.x = place + offset
-
-
-def _mean(values: list[float], default: float = 0.0) -> float:
-    return sum(values) / len(values) if values else default
-
-
-def _node_width(node: Node) -> float:
-    return _NODE_HEIGHT if node.op in _SYMBOLS else len(node_text(node)) * _CHARACTER + 18
-
-
-def _y(box: _Box) -> float:
-    return box.layer * _LAYER
-
-
-def _edge(path: list[_Box], edges: list[list[_Box]]) -> str:
-    """Return a smooth line through the boxes of an edge; it leaves and enters vertically."""
-    half = _NODE_HEIGHT / 2
-    last = path[-1]
-    start, end = (path[0].x, _y(path[0]) + half), (_entry_x(path, edges), _y(last) - half)
-    points = [start]
-    for box in path[1:-1]:
-        points += [(box.x, _y(box) - half), (box.x, _y(box) + half)]
-    points.append(end)
-    text = f"M{start[0]:.1f} {start[1]:.1f}"
-    for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
-        middle = (y0 + y1) / 2
-        straight = i % 2 == 1 or x0 == x1
-        bend = (
-            f"L{x1:.1f} {y1:.1f}"
-            if straight
-            else (f"C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1:.1f}")
-        )
-        text += bend
-    return f'<path class="edge" d="{text}"/><path d="{_head(*end)}" fill="currentColor" stroke="none"/>'
-
-
-def _entry_x(path: list[_Box], edges: list[list[_Box]]) -> float:
-    """Return where an edge enters its node: several edges share the upper side from left to right."""
-    last = path[-1]
-    entering = sorted((edge for edge in edges if edge[-1] is last), key=lambda edge: edge[-2].x)
-    place = next(i for i, edge in enumerate(entering) if edge is path)
-    spread = min(last.width / 2 - 4, 8.0)
-    return last.x + spread * (2 * place - len(entering) + 1) / max(len(entering) - 1, 1)
+    x, y = path[0].x + path[0].leave, path[0].bottom
+    text = f"M{x:.1f} {path[0].y + path[0].height / 2:.1f}V{y:.1f}"
+    for box in path[1:]:
+        next_x = entrance if box is path[-1] else box.x
+        middle = (y + box.top) / 2
+        text += f"C{x:.1f} {middle:.1f} {next_x:.1f} {middle:.1f} {next_x:.1f} {box.top:.1f}"
+        text += f"V{box.bottom:.1f}" if box is not path[-1] else ""
+        x, y = next_x, box.bottom
+    return text
 
 
 def _head(x: float, y: float) -> str:
     return f"M{x:.1f} {y:.1f}l-3.2 -6.5h6.4z"
 
 
-def _arrow(box: _Box) -> str:
-    """Return the arrow that leaves the output node."""
-    top, bottom = _y(box) + _NODE_HEIGHT / 2, _y(box) + _NODE_HEIGHT / 2 + 16
-    return (
-        f'<path class="output" d="M{box.x:.1f} {top:.1f}V{bottom:.1f}"/>'
-        f'<path d="{_head(box.x, bottom)}" fill="currentColor" stroke="none"/>'
-    )
-
-
-def _node(graph: Graph, box: _Box, language: Language) -> str:
+def _node(graph: Graph, box: Box, language: Language) -> str:
+    """Return a node with its tag and its body."""
     assert box.node is not None
-    node = graph.nodes[box.node]
-    family = language.ops[node.op].family if node.op in language.ops else "input"
-    colour = FAMILY_COLOURS.get(family, OTHER_COLOUR)
-    symbol = _SYMBOLS.get(node.op)
-    left, top = box.x - box.width / 2, _y(box) - _NODE_HEIGHT / 2
-    op, _, attributes = node_text(node).partition(" ")
-    words = f'<tspan font-weight="600">{escape(symbol or op)}</tspan>'
-    words += f" {escape(attributes)}" if attributes else ""
+    node, stored = graph.nodes[box.node], _stored(graph, box.node)
+    family = _family(node, language)
+    tag = _measured(language, graph, box.node)[1]
+    left, right = box.x - box.width / 2, box.x + box.width / 2 - tag
+    title = f"%{box.node} {node.label}({', '.join(f'%{i}' for i in node.inputs)}): {node.type}"
+    shape = _leaf if box.body is None else _frame
     return (
-        f'<g class="node {escape(family)}"><title>{escape(f"%{box.node} {node.label}: {node.type}")}</title>'
-        f'<rect x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{_NODE_HEIGHT:.0f}" '
-        f'rx="{_NODE_HEIGHT / 2 if symbol else 5:.0f}" fill="{colour}" fill-opacity="0.17" stroke="{colour}" '
-        f'stroke-width="1.4"/><text x="{box.x:.1f}" y="{_y(box) + 4:.1f}">{words}</text></g>'
+        f'<g class="node {escape(family)}"><title>{escape(title)}</title>'
+        f"{shape(node, box, left, right, language)}</g>{_tag(stored, right, box.y) if stored else ''}"
     )
+
+
+def _family(node: Node, language: Language) -> str:
+    row = language.table.get(node.op)
+    return row.family if row else _FAMILIES.get(node.op, "other")
+
+
+def _leaf(node: Node, box: Box, left: float, right: float, language: Language) -> str:
+    rounded = node.op in _SYMBOLS or node.op == STATE
+    colour = FAMILY_COLOURS.get(_family(node, language), OTHER_COLOUR)
+    rect = _rect(left, box.y - box.height / 2, right - left, box.height, NODE_HEIGHT / 2 if rounded else 5)
+    return (
+        f'{rect} fill="{colour}" fill-opacity="0.17" stroke="{colour}" stroke-width="1.4"/>'
+        f'<text x="{(left + right) / 2:.1f}" y="{box.y + 4:.1f}">{_words(node, language)}</text>'
+    )
+
+
+def _frame(node: Node, box: Box, left: float, right: float, language: Language) -> str:
+    """Return the frame of a node with its title, and the body that it holds."""
+    assert box.body is not None
+    top, colour = box.y - box.height / 2, FAMILY_COLOURS[_family(node, language)]
+    shift = (left + right) / 2 - (box.body.left + box.body.right) / 2
+    body = "\n".join(_graph(box.body, language))
+    return (
+        f'{_rect(left, top, right - left, box.height, 9)} fill="{colour}" fill-opacity="0.07" '
+        f'stroke="{colour}" stroke-width="1.4"/>'
+        f'<text x="{left + FRAME_MARGIN:.1f}" y="{top + 15:.1f}" text-anchor="start">'
+        f"{_words(node, language)}</text>"
+        f'<g class="body" transform="translate({shift:.1f} {top + FRAME_TITLE:.1f})">\n{body}\n</g>'
+    )
+
+
+def _words(node: Node, language: Language) -> str:
+    op, _, attributes = node_text(node, language).partition(" ")
+    words = f'<tspan font-weight="600">{escape(_SYMBOLS.get(op, op))}</tspan>'
+    return f"{words} {escape(attributes)}" if attributes else words
+
+
+def _tag(text: str, left: float, y: float) -> str:
+    """Return the tag that stands on the right of a node that is stored into a state."""
+    width, colour = len(text) * _TAG_CHARACTER + 10, FAMILY_COLOURS["state"]
+    rect = _rect(left + 4, y - _TAG_HEIGHT / 2, width, _TAG_HEIGHT, _TAG_HEIGHT / 2)
+    return (
+        f'<g class="store">{rect} fill="{colour}" fill-opacity="0.17" stroke="{colour}" '
+        f'stroke-width="1" stroke-dasharray="3 2"/><text x="{left + 4 + width / 2:.1f}" y="{y + 3.4:.1f}" '
+        f'font-size="{_TAG_FONT_SIZE}">{escape(text)}</text></g>'
+    )
+
+
+def _rect(left: float, top: float, width: float, height: float, radius: float) -> str:
+    """Return the start of a rectangle, open for its colours."""
+    return f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:.0f}"'

@@ -43,7 +43,7 @@ def train(config: Config, folder: RunFolder) -> dict[str, Any]:
         progress = stack.enter_context(Progress(config.budget.generations))
         store = stack.enter_context(Store.open(config.hall_of_fame.database or folder.database, create=True))
         language = Language(
-            rows=LANGUAGE.rows,
+            ops=LANGUAGE.ops,
             max_length=config.language.max_length,
             max_flops=config.language.max_flops,
         )

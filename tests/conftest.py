@@ -1,4 +1,8 @@
-"""Shared test set-up: one torch thread and no deadlines; neither cores nor other work on them may matter."""
+"""Shared test set-up: one torch thread and no deadlines; neither cores nor other work on them may matter.
+
+Laws are tried on 200 examples each; on 10,000 with `pytest --hypothesis-profile=nightly --timeout=7200`, or
+with HYPOTHESIS_PROFILE=nightly in the environment. The timeout is of a single law.
+"""
 
 import os
 
@@ -8,5 +12,6 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
-settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+settings.register_profile("house", deadline=None, max_examples=200)
+settings.register_profile("nightly", deadline=None, max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))

@@ -25,7 +25,12 @@ ABOVE = ("scripts", "benchmarks", "tests")
 #: What the three lowest floors may import besides the standard library.
 LIGHT = {"torch", "numpy", "networkx"}
 #: The files of the language that need torch.
-WITH_TORCH = ("blueprints.compiler", "blueprints.modules")
+WITH_TORCH = ("blueprints.compiler", "blueprints.modules", "blueprints.exporting", "blueprints.pyg")
+#: Packages of the extra `interop` that a file imports inside the functions which need them.
+ON_DEMAND = {
+    "blueprints.exporting": {"onnx", "onnxruntime", "onnxscript"},
+    "blueprints.pyg": {"torch_geometric"},
+}
 #: Files over 500 lines, each with its reason.
 LONG: dict[str, str] = {}
 
@@ -119,7 +124,10 @@ def test_imports_form_no_circle() -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if top(name) in FLOORS[:3]])
 def test_the_lowest_floors_name_light_dependencies_only(name: str) -> None:
     known = {*sys.stdlib_module_names, *FLOORS, *LIGHT}
-    assert {top(found.name) for found in imports(MODULES[name])} <= known
+    found = [found for found in imports(MODULES[name]) if not (found.deferred or found.typing)]
+    on_demand = {top(found.name) for found in imports(MODULES[name]) if found.deferred or found.typing}
+    assert {top(found.name) for found in found} <= known
+    assert on_demand <= known | ON_DEMAND.get(name, set())
 
 
 @pytest.mark.parametrize("name", CORE)
@@ -226,7 +234,8 @@ def test_lint_covers_every_file() -> None:
 def test_every_dependency_that_setup_installs_is_pinned() -> None:
     pinned = set(re.findall(r"^([\w.-]+)==[\w.]+$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["train"], *extras["dev"]]
+    chosen = [name for extra in ("train", "interop", "dev") for name in extras[extra]]
+    wanted = [*PROJECT["project"]["dependencies"], *chosen]
     assert {re.split(r"[^\w-]", name)[0] for name in wanted} <= pinned
 
 

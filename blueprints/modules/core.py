@@ -15,14 +15,14 @@ ModuleBuilder = Callable[[int, int, Mapping[str, int]], nn.Module]
 class CausalConv1d(nn.Module):
     """A convolution over time on `[B, T, W]` whose step t sees steps up to t alone."""
 
-    def __init__(self, w_in: int, w_out: int, kernel_size: int, groups: int = 1) -> None:
+    def __init__(self, w_in: int, w_out: int, kernel_size: int, dilation: int = 1, groups: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(w_in, w_out, kernel_size, groups=groups)
+        self.conv = nn.Conv1d(w_in, w_out, kernel_size, dilation=dilation, groups=groups)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[B, T, w_in]` to `[B, T, w_out]`."""
-        padded = F.pad(x.transpose(1, 2), (self.conv.kernel_size[0] - 1, 0))
-        return self.conv(padded).transpose(1, 2)
+        reach = (self.conv.kernel_size[0] - 1) * self.conv.dilation[0]
+        return self.conv(F.pad(x.transpose(1, 2), (reach, 0))).transpose(1, 2)
 
 
 class GatedRecurrentUnit(nn.Module):
@@ -79,8 +79,12 @@ class Mul(nn.Module):
 
 CORE_MODULES: Mapping[str, ModuleBuilder] = {
     "LINEAR": lambda w_in, w_out, attributes: nn.Linear(w_in, w_out),
-    "CONV1D": lambda w_in, w_out, attributes: CausalConv1d(w_in, w_out, attributes["kernel"]),
-    "DWCONV1D": lambda w_in, w_out, attributes: CausalConv1d(w_in, w_in, attributes["kernel"], groups=w_in),
+    "CONV1D": lambda w_in, w_out, attributes: CausalConv1d(
+        w_in, w_out, attributes["kernel"], attributes["dilation"]
+    ),
+    "DWCONV1D": lambda w_in, w_out, attributes: CausalConv1d(
+        w_in, w_in, attributes["kernel"], attributes["dilation"], groups=w_in
+    ),
     "GRU": lambda w_in, w_out, attributes: GatedRecurrentUnit(w_in, w_out),
     "POOL_MEAN": lambda w_in, w_out, attributes: PoolMean(),
     "POOL_MAX": lambda w_in, w_out, attributes: PoolMax(),

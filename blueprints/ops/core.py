@@ -10,29 +10,32 @@ KERNELS = {f"KERNEL_{k}": k for k in (3, 5, 7)}
 OUT_DIM = Attribute(name="width", tokens={f"OUT_DIM_{name}": ratio for name, ratio in WIDTHS.items()})
 CHANNELS = Attribute(name="width", tokens={f"CHANNELS_{name}": ratio for name, ratio in WIDTHS.items()})
 KERNEL = Attribute(name="kernel", tokens=KERNELS)
+DILATION = Attribute(name="dilation", tokens={f"DILATION_{d}": d for d in (2, 4, 8)}, default=1)
+#: Ops whose outputs are never negative.
+NOT_NEGATIVE = frozenset({"RELU", "SIGMOID", "SOFTPLUS", "SQUARE_RELU", "ABS"})
 
 
-def _affine(fan_in: int, *shapes: tuple[str, tuple[int, ...]]) -> tuple[Parameter, ...]:
+def affine(fan_in: int, *shapes: tuple[str, tuple[int, ...]]) -> tuple[Parameter, ...]:
     """Return parameters that share torch.nn's default uniform bound 1 / sqrt(fan_in)."""
     return tuple(Parameter(name=name, shape=shape, bound=1 / sqrt(fan_in)) for name, shape in shapes)
 
 
 def _linear_parameters(w_in: int, w_out: int, attributes: Attributes) -> tuple[Parameter, ...]:
-    return _affine(w_in, ("weight", (w_out, w_in)), ("bias", (w_out,)))
+    return affine(w_in, ("weight", (w_out, w_in)), ("bias", (w_out,)))
 
 
 def _conv_parameters(w_in: int, w_out: int, attributes: Attributes) -> tuple[Parameter, ...]:
     kernel = attributes["kernel"]
-    return _affine(w_in * kernel, ("conv.weight", (w_out, w_in, kernel)), ("conv.bias", (w_out,)))
+    return affine(w_in * kernel, ("conv.weight", (w_out, w_in, kernel)), ("conv.bias", (w_out,)))
 
 
 def _depthwise_parameters(w_in: int, w_out: int, attributes: Attributes) -> tuple[Parameter, ...]:
     kernel = attributes["kernel"]
-    return _affine(kernel, ("conv.weight", (w_in, 1, kernel)), ("conv.bias", (w_in,)))
+    return affine(kernel, ("conv.weight", (w_in, 1, kernel)), ("conv.bias", (w_in,)))
 
 
 def _gru_parameters(w_in: int, w_out: int, attributes: Attributes) -> tuple[Parameter, ...]:
-    return _affine(
+    return affine(
         w_out,
         ("gru.weight_ih_l0", (3 * w_out, w_in)),
         ("gru.weight_hh_l0", (3 * w_out, w_out)),
@@ -48,7 +51,7 @@ def _norm_parameters(w_in: int, w_out: int, attributes: Attributes) -> tuple[Par
     )
 
 
-def _activation(
+def activation(
     name: str,
     formula: str,
     paper: str,
@@ -56,6 +59,7 @@ def _activation(
     flops_per_element: int,
     no_op_after: frozenset[str] = frozenset(),
 ) -> Op:
+    """Return the row of an elementwise op without parameters."""
     return Op(
         name=name,
         family="activation",
@@ -113,13 +117,15 @@ CORE_OPS: tuple[Op, ...] = (
         name="CONV1D",
         family="mixing",
         summary="A causal convolution over time.",
-        formula="y_t = b + sum_j W_j x_(t-k+1+j)",
-        paper="Waibel et al. 1989; causal as in van den Oord et al. 2016",
+        formula="y_t = b + sum_j W_j x_(t-(k-1-j)*dilation)",
+        paper="Waibel et al. 1989; causal as in van den Oord et al. 2016; dilated as in Yu and Koltun 2016",
         source=SourceTemplate(
-            init="CausalConv1d({w_in}, {w_out}, kernel_size={kernel})", forward="self.{name}({x})"
+            init="CausalConv1d({w_in}, {w_out}, kernel_size={kernel}, dilation={dilation})",
+            forward="self.{name}({x})",
+            classes=("CausalConv1d",),
         ),
         flops=lambda w_in, w_out, attributes: 2 * attributes["kernel"] * w_in * w_out,
-        attributes=(KERNEL, CHANNELS),
+        attributes=(KERNEL, CHANNELS, DILATION),
         needs_sequence=True,
         parameters=_conv_parameters,
     ),
@@ -127,14 +133,15 @@ CORE_OPS: tuple[Op, ...] = (
         name="DWCONV1D",
         family="mixing",
         summary="A causal depthwise convolution over time: one filter a channel.",
-        formula="y_t = b + sum_j w_j * x_(t-k+1+j)",
+        formula="y_t = b + sum_j w_j * x_(t-(k-1-j)*dilation)",
         paper="Sifre and Mallat 2014; Chollet 2017",
         source=SourceTemplate(
-            init="CausalConv1d({w_in}, {w_in}, kernel_size={kernel}, groups={w_in})",
+            init="CausalConv1d({w_in}, {w_in}, kernel_size={kernel}, dilation={dilation}, groups={w_in})",
             forward="self.{name}({x})",
+            classes=("CausalConv1d",),
         ),
         flops=lambda w_in, w_out, attributes: 2 * attributes["kernel"] * w_in,
-        attributes=(KERNEL,),
+        attributes=(KERNEL, DILATION),
         needs_sequence=True,
         parameters=_depthwise_parameters,
     ),
@@ -165,13 +172,11 @@ CORE_OPS: tuple[Op, ...] = (
         parameters=_norm_parameters,
         no_op_after=frozenset({"LAYERNORM"}),
     ),
-    _activation(
-        "RELU", "max(x, 0)", "Nair and Hinton 2010", "F.relu({x})", 1, frozenset({"RELU", "SIGMOID"})
-    ),
-    _activation("GELU", "x * Phi(x)", "Hendrycks and Gimpel 2016", "F.gelu({x})", 12),
-    _activation("SILU", "x * sigmoid(x)", "Elfwing et al. 2018", "F.silu({x})", 10),
-    _activation("TANH", "tanh(x)", "LeCun et al. 1998", "torch.tanh({x})", 9),
-    _activation("SIGMOID", "1 / (1 + exp(-x))", "Rumelhart et al. 1986", "torch.sigmoid({x})", 9),
+    activation("RELU", "max(x, 0)", "Nair and Hinton 2010", "F.relu({x})", 1, NOT_NEGATIVE),
+    activation("GELU", "x * Phi(x)", "Hendrycks and Gimpel 2016", "F.gelu({x})", 12),
+    activation("SILU", "x * sigmoid(x)", "Elfwing et al. 2018", "F.silu({x})", 10),
+    activation("TANH", "tanh(x)", "LeCun et al. 1998", "torch.tanh({x})", 9),
+    activation("SIGMOID", "1 / (1 + exp(-x))", "Rumelhart et al. 1986", "torch.sigmoid({x})", 9),
     _merge(ADD, "+", "y = a + b", "He et al. 2016"),
     _merge(MUL, "*", "y = a * b", "Dauphin et al. 2017"),
 )

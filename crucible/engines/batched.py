@@ -6,7 +6,7 @@ import torch
 
 from crucible.engines.base import Engine, Job, Progress, single_thread
 from crucible.engines.chunks import split_jobs
-from crucible.engines.kernels import KERNELS, Kernel
+from crucible.engines.kernels import Kernel, kernels_with
 from crucible.engines.training import Batch, Head, train_jobs
 from crucible.engines.workers import UnloadableError, WorkerPool
 from crucible.evaluation import TaskResult
@@ -24,7 +24,7 @@ class BatchedEngine(Engine):
     """
 
     name = "batched"
-    version = 2
+    version = 3
 
     def __init__(
         self,
@@ -109,7 +109,8 @@ class BatchedEngine(Engine):
     ) -> list[tuple[float, torch.Tensor]]:
         """Differentiate all programs in one batch, in `dtype` throughout."""
         with single_thread(), torch.no_grad():
-            batch = Batch(programs, {**KERNELS, **self._own_kernels}, inputs_BTF.shape[1], self.device, dtype)
+            kernels = kernels_with(self._own_kernels)
+            batch = Batch(programs, kernels, inputs_BTF.shape[1], self.device, dtype)
             for index, flat_P in enumerate(parameters):
                 batch.layout.write(batch.parameters, index, flat_P.to(dtype))
             inputs_TBF = inputs_BTF.to(self.device, dtype).transpose(0, 1).contiguous()
@@ -140,7 +141,7 @@ def train_chunk(
     """Train jobs together; when memory runs out, in halves; a job that needs too much fails alone."""
     try:
         with single_thread(), torch.no_grad():
-            return train_jobs(jobs, task, {**KERNELS, **own_kernels}, device, fingerprints)
+            return train_jobs(jobs, task, kernels_with(own_kernels), device, fingerprints)
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise

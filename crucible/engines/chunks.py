@@ -13,6 +13,13 @@ CHUNK_BYTES = 64 << 20
 #: The same on a GPU, where launches cost more than memory.
 CUDA_CHUNK_BYTES = 8 << 30
 
+#: Ops that cost many launches, the dearest first.
+_RECURRENT = (
+    frozenset({"SCAN"}),
+    frozenset({"LOOP"}),
+    frozenset({"GRU", "LSTM", "DIAGONAL_SCAN", "HEBBIAN"}),
+)
+
 
 def job_bytes(program: Program, task: Task, time: int) -> int:
     """Return about how many bytes one training step of `program` touches: values, gradients, optimiser."""
@@ -47,4 +54,6 @@ def split_jobs(
 def _kind(program: Program) -> tuple[int, ...]:
     """Return what should not be mixed: recurrences cost many launches, which only alike programs share."""
     counts = program.counts
-    return (sum(count for signature, count in counts.items() if signature.op == "GRU"),)
+    return tuple(
+        sum(count for signature, count in counts.items() if signature.op in ops) for ops in _RECURRENT
+    )

@@ -60,7 +60,7 @@ def test_a_corpus_of_one_program_cannot_be_split() -> None:
 def test_pretraining_raises_the_validity_of_free_decoding(space: LanguageSpace, corpus: Corpus) -> None:
     policy = Policy(len(space.tokens), space.max_length, PolicyConfig(), seed=0)
     untrained_loss = mean_loss(policy, space, corpus.held_out)
-    report = pretrain(policy, space, corpus, PretrainingConfig(num_epochs=8), seed=0)
+    report = pretrain(policy, space, corpus, PretrainingConfig(num_epochs=16), seed=0)
     assert report.validity_before < 0.1
     assert report.validity > 0.4
     assert report.held_out_loss < untrained_loss - 1.0

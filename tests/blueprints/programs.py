@@ -2,24 +2,47 @@
 
 from hypothesis import strategies as st
 
-from blueprints import LANGUAGE, Cursor, grammar_of
+from blueprints import LANGUAGE, Language, grammar_of
+from blueprints.vocabulary import BLOCK_STARTS, BODY_ATTRIBUTES, END, LOAD, SAVE
 
-END = LANGUAGE.tokens[0]
+#: Kinds of tokens, each drawn as often as it stands here: few tokens open bodies or move values by name, and
+#: laws are broken there. What shrinks is the first of a kind, and the first kind.
+KINDS = ("end", "close", "op", "op", "op", "other", "body", "block", "move", "move", "merge", "merge")
 
 
 @st.composite
-def programs(draw: st.DrawFn, max_length: int = 24) -> tuple[str, ...]:
+def programs(draw: st.DrawFn, max_length: int = 24, language: Language = LANGUAGE) -> tuple[str, ...]:
     """Draw a legal program token by token from what the grammar offers."""
-    grammar = grammar_of(LANGUAGE)
-    cursor = Cursor()
+    grammar = grammar_of(language)
+    cursor = grammar.start()
     tokens: list[str] = []
     while True:
-        legal = grammar.legal(cursor, max_length)
-        token = legal[draw(st.integers(0, len(legal) - 1))]
+        by_kind: dict[str, list[str]] = {}
+        for token in grammar.legal(cursor, max_length):
+            by_kind.setdefault(_kind(token, language), []).append(token)
+        kinds = [kind for kind in KINDS if kind in by_kind]
+        choices = by_kind[draw(st.sampled_from(kinds))] if len(by_kind) > 1 else next(iter(by_kind.values()))
+        token = draw(st.sampled_from(choices)) if len(choices) > 1 else choices[0]
         if token == END:
             return tuple(tokens)
         tokens.append(token)
         cursor = grammar.advance(cursor, token)
+
+
+def _kind(token: str, language: Language) -> str:
+    if token == END:
+        return "end"
+    if token in (*BLOCK_STARTS.values(), *language.vocabulary.merges):
+        return "close"
+    if token in BODY_ATTRIBUTES:
+        return "body"
+    if token in BLOCK_STARTS:
+        return "block"
+    if token in (SAVE, LOAD):
+        return "move"
+    if token not in language.table:
+        return "other"
+    return "op" if language.table[token].arity == 1 else "merge"
 
 
 def token_soup() -> st.SearchStrategy[list[str]]:

@@ -1,21 +1,28 @@
 """Laws of the language on programs drawn from the grammar.
 
-compiled module == executed emitted source, gradients included; parse(print(graph)) is the same graph; the
-parser accepts exactly what the mask allows. By transitivity the emitted source of what the mask allows runs.
+compiled module == executed emitted source, gradients included; a graph as written == its canonical form;
+parse(print(graph)) is the same graph; the parser accepts exactly what the mask allows. By transitivity the
+emitted source of what the mask allows runs, and computes what was written.
+
+How many examples a law is tried on, the loaded Hypothesis profile says (tests/conftest.py).
 """
 
+import hashlib
 import random
+from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs import END, programs, token_soup
+from torch import nn
 
+from benchmarks.language_identity import compare, shuffled
 from blueprints import (
     LANGUAGE,
     BlueprintError,
-    Cursor,
+    Language,
     canonical_form,
     compile_blueprint,
     emit,
@@ -31,13 +38,16 @@ from blueprints import (
     to_tokens,
     verify,
 )
-from blueprints.graph import Graph, Node
+from blueprints.compiler import BlueprintModule
+from blueprints.graph import Graph
 from blueprints.parser import parse_graph
 
-laws = settings(max_examples=200, deadline=None)
+#: The language with room for whatever a printer writes.
+ROOMY = Language(num_taps=8, max_length=400, max_flops=10**9)
+#: A language that soon runs out of budget.
+TIGHT = Language(max_length=12, max_flops=3_000)
 
 
-@laws
 @given(programs())
 def test_what_the_grammar_offers_parses_verifies_and_stays_in_budget(tokens):
     blueprint = parse(tokens)
@@ -46,11 +56,11 @@ def test_what_the_grammar_offers_parses_verifies_and_stays_in_budget(tokens):
     assert flops(blueprint.graph, width=16, time=1) <= LANGUAGE.max_flops
 
 
-@laws
 @given(token_soup())
 def test_parser_accepts_exactly_what_the_mask_allows(tokens):
     def allowed() -> bool:
-        grammar, cursor = grammar_of(LANGUAGE), Cursor()
+        grammar = grammar_of(LANGUAGE)
+        cursor = grammar.start()
         for token in tokens:
             if token == END or token not in grammar.legal(cursor):
                 return False
@@ -66,11 +76,11 @@ def test_parser_accepts_exactly_what_the_mask_allows(tokens):
         assert caught.value.explain()
 
 
-@laws
 @given(programs(), st.integers(0, 23))
 def test_every_prefix_can_be_completed_within_a_tighter_length(tokens, cut):
     prefix = tokens[:cut]
-    grammar, cursor = grammar_of(LANGUAGE), Cursor()
+    grammar = grammar_of(LANGUAGE)
+    cursor = grammar.start()
     for token in prefix:
         cursor = grammar.advance(cursor, token)
     limit = len(prefix) + grammar.shortest(cursor)
@@ -81,59 +91,83 @@ def test_every_prefix_can_be_completed_within_a_tighter_length(tokens, cut):
     parse(prefix)
 
 
-@laws
 @given(programs())
 def test_printing_a_graph_and_parsing_it_gives_the_same_graph(tokens):
     blueprint = parse(tokens)
-    again = parse(to_tokens(blueprint.graph))
+    again = parse(to_tokens(blueprint.graph, ROOMY), ROOMY)
     assert (again.graph, again.id) == (blueprint.graph, blueprint.id)
 
 
-@laws
+@given(programs())
+def test_a_graph_as_written_prints_too_dead_nodes_and_all(tokens):
+    graph, spans = parse_graph(tokens)
+    verify(graph)
+    assert len(spans) == len(graph.nodes) - 1
+    assert parse(to_tokens(graph, ROOMY), ROOMY).graph == canonical_form(graph)
+
+
 @given(programs(), st.randoms(use_true_random=False))
 def test_canonical_form_does_not_depend_on_node_order(tokens, rng):
     graph, _ = parse_graph(tokens)
-    shuffled = shuffle(graph, rng)
-    assert canonical_form(shuffled) == canonical_form(graph) == canonical_form(canonical_form(graph))
-    assert is_isomorphic(shuffled, graph)
+    canonical = canonical_form(graph)
+    assert canonical_form(shuffled(graph, rng)) == canonical == canonical_form(canonical)
+    assert is_isomorphic(shuffled(canonical, rng), canonical)
 
 
-def shuffle(graph: Graph, rng: random.Random) -> Graph:
-    """Return the graph in another topological order, with the inputs of merges swapped at random."""
-    order, placed = [0], {0}
-    while len(order) < len(graph.nodes):
-        ready = [
-            i for i, n in enumerate(graph.nodes) if i not in placed and all(j in placed for j in n.inputs)
-        ]
-        order.append(rng.choice(ready))
-        placed.add(order[-1])
-    position = {old: new for new, old in enumerate(order)}
-    nodes = []
-    for old in order:
-        node = graph.nodes[old]
-        inputs = [position[i] for i in node.inputs]
-        rng.shuffle(inputs)
-        nodes.append(Node(node.op, node.attributes, tuple(inputs), node.type))
-    return Graph(tuple(nodes))
+@given(programs(), st.integers(0, 2**31))
+def test_canonical_form_keeps_the_function(tokens, seed):
+    graph, _ = parse_graph(tokens)
+    canonical = canonical_form(graph)
+    assert num_parameters(canonical, 16) <= num_parameters(graph, 16)
+    written, kept = compile_blueprint(graph, 16).double(), compile_blueprint(canonical, 16).double()
+    for module in (written, kept):
+        draw_by_meaning(module, str(seed))
+    x = torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    torch.testing.assert_close(written(x), kept(x), rtol=1e-9, atol=1e-9, equal_nan=True)
+
+
+def draw_by_meaning(module: BlueprintModule, seed: str) -> None:
+    """Draw the weights of each node from what it computes: equal meanings have equal weights."""
+    for meaning, op in meanings(module.graph, module, seed):
+        generator = torch.Generator().manual_seed(int(meaning[:12], 16))
+        for parameter in op.parameters():
+            nn.init.normal_(parameter, std=0.4, generator=generator)
+
+
+def meanings(graph: Graph, module: BlueprintModule, seed: str) -> Iterator[tuple[str, nn.Module]]:
+    """Yield a digest of what each node computes, and its module; inside a body the node around it counts too.
+
+    All states of a scan have one digest: what tells them apart may be renumbered.
+    """
+    digests: list[str] = [seed]
+    for node, op in zip(graph.nodes[1:], module.ops, strict=True):
+        row = LANGUAGE.table.get(node.op)
+        inputs = [digests[i] for i in node.inputs]
+        inputs = sorted(inputs) if row is not None and row.commutative else inputs
+        label = node.op if node.op == "STATE" else node.label
+        digests.append(hashlib.sha256("|".join([label, *inputs, _body(node.body)]).encode()).hexdigest())
+        if node.body is None:
+            yield digests[-1], op
+        else:
+            yield from meanings(node.body, op.body, digests[-1])
+
+
+def _body(body: Graph | None) -> str:
+    return "" if body is None else structural_hash(canonical_form(body))
 
 
 def test_ids_are_equal_exactly_for_isomorphic_graphs():
-    rng = random.Random(0)
-    pool = [parse(random_program(rng, max_ops=4)) for _ in range(250)]
-    pool += [parse(mutate(blueprint.tokens, rng)) for blueprint in pool]
-    labels = [sorted(node.label for node in b.graph.nodes) for b in pool]
-    equal = near = 0
-    for i, a in enumerate(pool):
-        for j in range(i):
-            b = pool[j]
-            if labels[i] != labels[j]:
-                assert a.id != b.id
-            else:
-                near += 1
-                equal += a.id == b.id
-                assert (a.id == b.id) == is_isomorphic(a.graph, b.graph)
-    assert equal > 100
-    assert near > equal
+    tally = compare(10_000, seed=7)
+    assert tally.wrong == []
+    assert tally.decided_by_networkx > 2_000
+    assert tally.equal > 500
+
+
+@pytest.mark.slow
+def test_ids_are_equal_exactly_for_isomorphic_graphs_among_a_hundred_thousand_pairs():
+    tally = compare(100_000, seed=0)
+    assert tally.wrong == []
+    assert tally.decided_by_networkx > 20_000
 
 
 def test_shared_and_repeated_work_are_told_apart():
@@ -151,7 +185,6 @@ def test_the_order_of_branches_is_without_meaning():
     assert structural_hash(a.graph) == a.id
 
 
-@settings(max_examples=100, deadline=None)
 @given(programs(), st.integers(0, 2**31))
 def test_module_and_emitted_source_agree_with_gradients(tokens, seed):
     blueprint = parse(tokens)
@@ -166,14 +199,15 @@ def test_module_and_emitted_source_agree_with_gradients(tokens, seed):
             theirs.copy_(ours)
     x = torch.randn(3, 5, 16, generator=generator, dtype=torch.float64, requires_grad=True)
     y, z = module(x), emitted(x)
-    assert torch.equal(y, z)
+    torch.testing.assert_close(y, z, rtol=0, atol=0, equal_nan=True)  # a loop may leave what is finite
     y.square().sum().backward()
     z.square().sum().backward()
     for ours, theirs in zip(module.parameters(), emitted.parameters(), strict=True):
-        assert torch.equal(ours.grad, theirs.grad)
+        assert (ours.grad is None) == (theirs.grad is None)  # a scan may look at its states alone
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=0, equal_nan=True)
 
 
-@settings(max_examples=100, deadline=None)
 @given(programs())
 def test_the_table_predicts_the_modules_parameters_and_shapes(tokens):
     blueprint = parse(tokens)
@@ -190,7 +224,6 @@ def test_the_table_predicts_the_modules_parameters_and_shapes(tokens):
         assert out.shape == (2, kind.steps(7), kind.channels(width))
 
 
-@settings(max_examples=60, deadline=None)
 @given(programs())
 def test_causal_types_are_true(tokens):
     blueprint = parse(tokens)
@@ -200,10 +233,9 @@ def test_causal_types_are_true(tokens):
     x = torch.randn(2, 8, 16)
     changed = x.clone()
     changed[:, 5:] = torch.randn(2, 3, 16)
-    torch.testing.assert_close(module(x)[:, :5], module(changed)[:, :5])
+    torch.testing.assert_close(module(x)[:, :5], module(changed)[:, :5], equal_nan=True)
 
 
-@laws
 @given(programs(), st.randoms(use_true_random=False))
 def test_mutations_are_legal_and_different(tokens, rng):
     mutant = mutate(tokens, rng)
@@ -211,10 +243,11 @@ def test_mutations_are_legal_and_different(tokens, rng):
     parse(mutant)
 
 
-def test_twenty_thousand_random_walks_meet_no_dead_end():
-    grammar, rng = grammar_of(LANGUAGE), random.Random(1)
-    for _ in range(20_000):
-        limit, cursor = rng.randint(1, 24), Cursor()
+@pytest.mark.parametrize("language", [LANGUAGE, TIGHT], ids=["default budgets", "tight budgets"])
+def test_five_thousand_random_walks_meet_no_dead_end(language):
+    grammar, rng = grammar_of(language), random.Random(1)
+    for _ in range(5_000):
+        limit, cursor = rng.randint(1, min(24, language.max_length)), grammar.start()
         while True:
             legal = grammar.legal(cursor, limit)
             assert legal
@@ -223,6 +256,28 @@ def test_twenty_thousand_random_walks_meet_no_dead_end():
                 break
             cursor = grammar.advance(cursor, token)
         assert cursor.length <= limit
+        assert cursor.flops <= language.max_flops
+
+
+@given(programs(max_length=12, language=TIGHT))
+def test_tight_budgets_hold(tokens):
+    blueprint = parse(tokens, TIGHT)
+    verify(blueprint.graph, TIGHT)
+    assert len(tokens) <= TIGHT.max_length
+    assert flops(blueprint.graph, width=16, time=1, language=TIGHT) <= TIGHT.max_flops
+
+
+def test_bodies_and_values_by_name_are_common_among_the_programs_that_laws_are_tried_on():
+    counts = dict.fromkeys(("LOOP_START", "SCAN_START", "STATE_", "SAVE", "LOAD", "BLEND", "CONCAT"), 0)
+
+    @settings(max_examples=200, database=None, derandomize=True)
+    @given(programs())
+    def count(tokens):
+        for stem in counts:
+            counts[stem] += any(token.startswith(stem) for token in tokens)
+
+    count()
+    assert min(counts.values()) >= 20, counts
 
 
 def test_random_programs_repeat_with_the_seed_and_respect_their_size():

@@ -1,9 +1,14 @@
-"""What is refused, and in which words: one golden message a rule, and the errors of the neighbours."""
+"""What is refused, in which words: a golden file a rule (goldens.py), and the errors of the neighbours."""
 
+import ast
 import dataclasses
+import re
+from pathlib import Path
 
+import goldens
 import pytest
 
+import blueprints
 from blueprints import (
     HUMAN_BLUEPRINTS,
     IDENTITY,
@@ -12,106 +17,81 @@ from blueprints import (
     Language,
     TamiyoError,
     VerificationError,
+    canonical_form,
     compile_blueprint,
     human,
     legal_tokens,
     parse,
     verify,
 )
+from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.graph import Graph, Node
 from blueprints.printer import to_tokens
 
-WIDE = "CONV1D KERNEL_7 CHANNELS_QUAD"
-
-REFUSED = [
-    (
-        "LINEAR KERNEL_5",
-        1,
-        "attribute-fits-op",
-        "KERNEL_5 (token 1) follows LINEAR, which takes OUT_DIM_* here",
-    ),
-    ("OUT_DIM_IN", 0, "attribute-fits-op", "OUT_DIM_IN (token 0) follows no op that takes it"),
-    ("LINEAR RELU", 1, "attribute-missing", "RELU (token 1) comes before LINEAR has its OUT_DIM_*"),
-    ("FOO", 0, "unknown-token", "'FOO' (token 0) is not in the vocabulary"),
-    ("TANH END", 1, "unknown-token", "END (token 1) marks the end and is no token of a program"),
-    ("", 0, "empty-program", "the program ends before its first op"),
-    ("RES_START TANH", 2, "unclosed-block", "the program ends inside RES_START"),
-    ("RES_START RES_END", 1, "empty-block", "RES_END (token 1) closes RES_START, which holds no op"),
-    ("RES_END", 0, "block-mismatch", "RES_END (token 0) closes no open block of its kind: no block is open"),
-    (
-        "RES_START TANH GATE_END",
-        2,
-        "block-mismatch",
-        "GATE_END (token 2) closes no open block of its kind: RES_START is open",
-    ),
-    (
-        "RES_START LINEAR OUT_DIM_HALF RES_END",
-        3,
-        "width-mismatch",
-        "RES_END (token 3) at [B, T, 1/2D], where its block's input has [B, T, D]",
-    ),
-    (
-        "BRANCH_START LINEAR OUT_DIM_HALF BRANCH_SEP TANH MERGE_MUL",
-        5,
-        "width-mismatch",
-        "MERGE_MUL (token 5) at [B, T, D], where the first branch has [B, T, 1/2D]",
-    ),
-    (
-        "LINEAR OUT_DIM_HALF",
-        2,
-        "width-mismatch",
-        "the program ends at [B, T, 1/2D], where the program's input has [B, T, D]",
-    ),
-    (
-        "POOL_MEAN GRU",
-        1,
-        "needs-sequence",
-        "GRU (token 1) needs a sequence, but the value is a single step",
-    ),
-    ("RELU RELU", 1, "no-op", "RELU (token 1) changes nothing directly after RELU"),
-    (
-        "TANH " * 25,
-        24,
-        "too-long",
-        "TANH (token 24) leaves no room to complete the program within 24 tokens",
-    ),
-    (
-        f"{WIDE} {WIDE}",
-        5,
-        "over-cost",
-        "CHANNELS_QUAD (token 5) brings the shortest completion to 73,728 FLOPs a step at width 16, over the "
-        "cap of 32,768",
-    ),
-]
+PACKAGE = Path(blueprints.__file__).parent
+RULES = goldens.rules()
+CASES = [(rule, tokens) for rule in RULES for tokens in goldens.programs(rule)]
 
 
-@pytest.mark.parametrize(("program", "position", "rule", "reason"), REFUSED)
-def test_refusals_name_rule_position_and_reason(program, position, rule, reason):
-    with pytest.raises(BlueprintError) as caught:
-        parse(program.split())
-    error = caught.value
-    assert (error.rule, error.position, error.reason) == (rule, position, reason)
-    assert str(error).startswith(f"rule '{rule}': {reason}; expected ")
+def _rules_in_the_source() -> set[str]:
+    """Return the names of rules, words with hyphens, among the strings of the files that refuse tokens."""
+    files = ("rules.py", "grammar.py", "parser.py")
+    nodes = [node for name in files for node in ast.walk(ast.parse((PACKAGE / name).read_text()))]
+    strings = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return {text for text in strings if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", text)}
+
+
+def test_every_rule_has_a_golden_and_an_explanation():
+    assert len(_rules_in_the_source()) > 15
+    assert _rules_in_the_source() == set(RULES) == {row.rule for row in EXPLANATIONS}
+    assert len({row.rule for row in EXPLANATIONS}) == len(EXPLANATIONS)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_refusals_are_printed_as_in_the_golden(rule):
+    command = "python tests/blueprints/goldens.py --write"
+    assert goldens.read(rule) == goldens.printed(rule), f"if the new words are better, take them: {command}"
+
+
+@pytest.mark.parametrize(("rule", "tokens"), CASES, ids=lambda case: case if isinstance(case, str) else "")
+def test_refusals_name_rule_position_and_what_is_legal_there(rule, tokens):
+    error = goldens.refusal(tokens)
+    assert (error.rule, error.tokens) == (rule, tokens)
+    assert str(error).startswith(f"rule '{rule}': {error.reason}; expected ")
     assert error.fitness == -1
-    legal = legal_tokens(program.split()[:position])
+    legal = legal_tokens(tokens[: error.position])
     assert error.expected == tuple("<end>" if token == "END" else token for token in legal)
 
 
-def test_the_caret_stands_under_the_fault():
-    with pytest.raises(BlueprintError) as caught:
-        parse(["LINEAR", "KERNEL_5"])
-    assert caught.value.explain() == (
+@pytest.mark.parametrize("row", EXPLANATIONS, ids=lambda row: row.rule)
+def test_the_examples_of_a_rule_break_and_mend_it(row):
+    assert tuple(row.breaks.split()) in goldens.programs(row.rule)
+    assert parse(row.mends.split()).tokens == tuple(row.mends.split())
+    assert row.meaning.endswith(".")
+    assert row.reason.endswith(".")
+
+
+def test_an_unknown_rule_is_answered_with_the_known_ones():
+    assert explanation("no-op").rule == "no-op"
+    with pytest.raises(TamiyoError, match="no rule 'no-fun'; expected one of unknown-token, attr"):
+        explanation("no-fun")
+
+
+def test_the_caret_stands_under_the_fault_and_a_program_to_try_below():
+    error = goldens.refusal(("LINEAR", "KERNEL_5"))
+    shown = (
         "LINEAR KERNEL_5\n"
         "       ^^^^^^^^\n"
         "rule 'attribute-fits-op': KERNEL_5 (token 1) follows LINEAR, which takes OUT_DIM_* here; expected "
         "one of OUT_DIM_QUARTER, OUT_DIM_HALF, OUT_DIM_IN, OUT_DIM_DOUBLE, OUT_DIM_QUAD"
     )
+    assert error.explain() == shown
+    assert error.explain(("LINEAR", "OUT_DIM_IN")) == f"{shown}\ntry: LINEAR OUT_DIM_IN"
 
 
 def test_an_early_end_is_shown_behind_the_last_token():
-    with pytest.raises(BlueprintError) as caught:
-        parse(["RES_START", "TANH"])
-    assert caught.value.explain().splitlines()[:2] == ["RES_START TANH <end>", "               ^^^^^"]
+    error = goldens.refusal(("RES_START", "TANH"))
+    assert error.explain().splitlines()[:2] == ["RES_START TANH <end>", "               ^^^^^"]
 
 
 def test_legal_tokens_refuses_an_illegal_prefix():
@@ -123,7 +103,7 @@ def test_the_residual_convolution_has_the_expected_graph():
     blueprint = parse("RES_START CONV1D KERNEL_5 CHANNELS_IN GELU LINEAR OUT_DIM_IN RES_END".split())
     assert str(blueprint.graph).splitlines() == [
         "%0   INPUT                                        [B, T, D]",
-        "%1   CONV1D kernel=5 width=1(%0)                  [B, T, D]",
+        "%1   CONV1D kernel=5 width=1 dilation=1(%0)       [B, T, D]",
         "%2   GELU(%1)                                     [B, T, D]",
         "%3   LINEAR width=1(%2)                           [B, T, D]",
         "%4   ADD(%0, %3)                                  [B, T, D]",
@@ -152,11 +132,11 @@ def test_human_blueprints_parse_to_different_graphs_and_name_their_papers():
 def test_a_languages_version_changes_with_its_table_and_budgets():
     assert Language().version_hash == LANGUAGE.version_hash
     assert Language(max_length=23).version_hash != LANGUAGE.version_hash
-    assert Language(rows=LANGUAGE.rows[1:]).version_hash != LANGUAGE.version_hash
+    assert Language(ops=LANGUAGE.ops[1:]).version_hash != LANGUAGE.version_hash
 
 
 def test_a_smaller_language_never_offers_what_it_lacks():
-    small = Language(rows=tuple(op for op in LANGUAGE.rows if op.name not in ("GRU", "CONV1D")), max_length=6)
+    small = Language(ops=tuple(op for op in LANGUAGE.ops if op.name not in ("GRU", "CONV1D")), max_length=6)
     assert "GRU" not in legal_tokens((), language=small)
     with pytest.raises(BlueprintError) as caught:
         parse(["GRU"], small)
@@ -192,8 +172,23 @@ def test_the_verifier_names_the_node_and_what_was_expected(graph, message):
     assert message in str(caught.value)
 
 
-def test_a_graph_that_is_not_nested_cannot_be_printed():
-    x = parse("TANH SILU".split()).graph.nodes
-    merge = Node("MUL", (), (0, 2), x[2].type)
-    with pytest.raises(TamiyoError, match=r"node %3 \(MUL of %0, %2\) closes no nested block"):
-        to_tokens(Graph((*x, merge)))
+def test_a_graph_with_more_waiting_values_than_taps_cannot_be_printed():
+    x = parse("TANH".split()).graph.nodes
+    waiting = [Node(op, (), (1,), x[1].type) for op in ("SILU", "GELU", "RELU", "SIN", "ELU", "ABS")]
+    nodes = [*x, *waiting]
+    for i, merge in (
+        (2, "MUL"),
+        (3, "MUL"),
+        (2, "MUL"),
+        (4, "MUL"),
+        (3, "MUL"),
+        (5, "MUL"),
+        (6, "MUL"),
+        (7, "MUL"),
+    ):
+        nodes.append(Node(merge, (), (i, len(nodes) - 1), x[1].type))
+    graph = Graph(tuple(nodes))
+    with pytest.raises(TamiyoError, match="needs more than the language's 1 taps"):
+        to_tokens(graph, Language(num_taps=1))
+    wide = Language(num_taps=6, max_length=99)
+    assert parse(to_tokens(graph, wide), wide).graph == canonical_form(graph)

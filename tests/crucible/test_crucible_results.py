@@ -80,7 +80,7 @@ VICTIM = parse("LINEAR OUT_DIM_IN SIGMOID LINEAR OUT_DIM_IN".split())
 
 
 def healthy(blueprints: list[Blueprint]) -> list[Blueprint]:
-    return [b for b in blueprints if all(node.op != "SIGMOID" for node in b.graph.nodes)][:15]
+    return [b for b in blueprints if all(n.op != "SIGMOID" for n in b.graph.all_nodes())][:15]
 
 
 @pytest.mark.parametrize("kernel", [Burst(), Poison()])

@@ -26,8 +26,8 @@ from curricula.xor import Xor
 #: A program for every op, with every kind of input that it takes.
 OP_PROGRAMS = {
     "LINEAR": "LINEAR OUT_DIM_QUAD LINEAR OUT_DIM_QUARTER RELU LINEAR OUT_DIM_IN",
-    "CONV1D": "CONV1D KERNEL_3 CHANNELS_HALF CONV1D KERNEL_7 CHANNELS_IN TANH CONV1D KERNEL_5 CHANNELS_IN",
-    "DWCONV1D": "DWCONV1D KERNEL_3 GELU DWCONV1D KERNEL_7",
+    "CONV1D": "CONV1D KERNEL_3 CHANNELS_HALF TANH CONV1D KERNEL_5 CHANNELS_IN DILATION_4",
+    "DWCONV1D": "DWCONV1D KERNEL_3 DILATION_8 GELU DWCONV1D KERNEL_7",
     "GRU": "GRU TANH GRU",
     "POOL_MEAN": "TANH POOL_MEAN LINEAR OUT_DIM_IN",
     "POOL_MAX": "RELU POOL_MAX LINEAR OUT_DIM_IN",
@@ -39,14 +39,36 @@ OP_PROGRAMS = {
     "TANH": "LINEAR OUT_DIM_IN TANH",
     "SIGMOID": "LINEAR OUT_DIM_IN SIGMOID",
     "ADD": "RES_START GELU RES_END BRANCH_START POOL_MAX BRANCH_SEP TANH MERGE_ADD",
+    "LOOP": "LOOP_START REPEAT_3 RES_START LINEAR OUT_DIM_HALF TANH LINEAR OUT_DIM_IN RES_END LOOP_END TANH",
+    "SCAN": "SCAN_START OUT_DIM_HALF CONCAT STATE_0 LINEAR OUT_DIM_HALF ADD STATE_1 SAVE STATE_1 TANH "
+    "LOOP_START REPEAT_2 LINEAR OUT_DIM_HALF TANH LOOP_END SCAN_END LINEAR OUT_DIM_IN",
     "MUL": "GATE_START POOL_MEAN LINEAR OUT_DIM_IN GATE_END BRANCH_START RELU BRANCH_SEP TANH MERGE_MUL",
+    "ATTENTION": "ATTENTION HEADS_2 ATTENTION HEADS_1 FULL TANH ATTENTION HEADS_4",
+    "LSTM": "LSTM TANH LSTM",
+    "DIAGONAL_SCAN": "DIAGONAL_SCAN GATE_UNIT DIAGONAL_SCAN GATE_SIGNED",
+    "SHIFT": "SHIFT TANH SHIFT LINEAR OUT_DIM_IN",
+    "HEBBIAN": "HEBBIAN TANH HEBBIAN",
+    "RMSNORM": "LINEAR OUT_DIM_QUARTER RMSNORM LINEAR OUT_DIM_IN POOL_MAX RMSNORM",
+    "SCALE": "SCALE TANH SCALE POOL_MEAN SCALE",
+    "MOE": "MOE EXPERTS_2 POOL_MEAN MOE EXPERTS_4",
+    "KWINNERS": "KWINNERS KEEP_HALF LINEAR OUT_DIM_QUARTER KWINNERS KEEP_QUARTER LINEAR OUT_DIM_IN",
+    "CONCAT": "BRANCH_START POOL_MAX BRANCH_SEP TANH MERGE_CONCAT LINEAR OUT_DIM_IN",
+    "BLEND": "BRANCH_START SIGMOID BRANCH_SEP TANH BRANCH_SEP POOL_MEAN MERGE_BLEND",
+    **{
+        op: f"LINEAR OUT_DIM_IN {op} POOL_MEAN {op}"
+        for op in ("ABS", "ELU", "HARD_SWISH", "LEAKY_RELU", "MISH", "SIN", "SOFTPLUS", "SQUARE_RELU")
+    },
 }
 
 
 def assert_gradients_agree(
     blueprints: list[Blueprint], task: Task, seed: int = 0, steps: int | None = None
 ) -> None:
-    """Compare float32 and float64 batched gradients with the reference's in float64."""
+    """Compare float32 and float64 batched gradients with the reference's in float64.
+
+    In float32 a program amplifies rounding by itself (a norm of nearly equal features does); there the
+    batched gradients may be ten times as far from the truth as the reference's own.
+    """
     programs = [build_program(blueprint.graph, task, 16) for blueprint in blueprints]
     parameters = [initial_parameters(program, seed) for program in programs]
     train = task.splits(seed).train
@@ -54,18 +76,20 @@ def assert_gradients_agree(
     oracle = ReferenceEngine().loss_and_gradients(*arguments, torch.float64)
     double = BatchedEngine().loss_and_gradients(*arguments, torch.float64)
     single = BatchedEngine().loss_and_gradients(*arguments, torch.float32)
-    for blueprint, (loss, gradient), (loss64, gradient64), (loss32, gradient32) in zip(
-        blueprints, oracle, double, single, strict=True
+    rounded = ReferenceEngine().loss_and_gradients(*arguments, torch.float32)
+    for blueprint, (loss, gradient), (loss64, gradient64), (loss32, gradient32), (_, reference32) in zip(
+        blueprints, oracle, double, single, rounded, strict=True
     ):
         message = " ".join(blueprint.tokens)
         scale = float(gradient.abs().max())
         assert abs(loss64 - loss) < 1e-12 * max(1.0, abs(loss)), message
         assert float((gradient64 - gradient).abs().max()) < 1e-11 * max(1.0, scale), message
         assert abs(loss32 - loss) < 2e-5 * max(1.0, abs(loss)), message
-        assert float((gradient32 - gradient).abs().max()) < 2e-4 * scale + 1e-7, message
+        own = 10 * float((reference32 - gradient).abs().max())
+        assert float((gradient32 - gradient).abs().max()) < max(2e-4 * scale + 1e-7, own), message
 
 
-@pytest.mark.parametrize("op", sorted(LANGUAGE.ops))
+@pytest.mark.parametrize("op", sorted((*LANGUAGE.table, "LOOP", "SCAN")))
 def test_every_op_has_the_gradients_of_its_module(op: str) -> None:
     blueprint = parse(OP_PROGRAMS[op].split())
     assert any(node.op == op for node in blueprint.graph.nodes)

@@ -8,12 +8,15 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 
 from blueprints import parse
+from blueprints.graph import INPUT, Graph, Node
+from blueprints.types import ValueType
 from crucible import Crucible, LatencyTable
 from crucible.errors import CrucibleError
 from curricula.xor import Xor
@@ -35,6 +38,30 @@ def test_a_prediction_is_the_sum_of_its_ops(table) -> None:
     relu, both = parse(["RELU"]), parse(["RELU", "TANH"])
     tanh = parse(["TANH"])
     assert table.predict(both.graph) == pytest.approx(table.predict(relu.graph) + table.predict(tanh.graph))
+
+
+def test_optional_attributes_cost_what_their_defaults_cost(table) -> None:
+    plain, dilated = parse(["DWCONV1D", "KERNEL_3"]), parse(["DWCONV1D", "KERNEL_3", "DILATION_4"])
+    assert table.predict(plain.graph) == table.predict(dilated.graph)
+
+
+def test_between_two_widths_a_prediction_is_linear_and_beyond_them_constant() -> None:
+    table = LatencyTable(
+        device="cpu", width=16, time=16, batch_size=32, rows={"RELU (sequence)": ((0.5, 10.0), (1.0, 20.0))}
+    )
+    for width, expected in ((Fraction(3, 4), 15.0), (Fraction(1, 4), 10.0), (Fraction(2), 20.0)):
+        value = ValueType(width=width)
+        graph = Graph((Node(INPUT, (), (), value), Node("RELU", (), (0,), value)))
+        assert table.predict(graph) == pytest.approx(expected)
+
+
+def test_a_loop_takes_its_body_for_each_repetition_and_a_scan_for_each_step(table) -> None:
+    tanh, loop = parse(["TANH"]), parse("LOOP_START REPEAT_3 TANH LOOP_END".split())
+    assert table.predict(loop.graph) == pytest.approx(3 * table.predict(tanh.graph))
+    scan = parse("SCAN_START OUT_DIM_IN LINEAR OUT_DIM_IN ADD STATE_0 TANH SCAN_END".split())
+    single = ("LINEAR width=1 (single)", "ADD (single, single)", "TANH (single)")
+    step = sum(dict(table.rows[row])[2.0 if row.startswith("ADD") else 1.0] for row in single)
+    assert table.predict(scan.graph) == pytest.approx(table.time * step)
 
 
 def test_a_recurrence_costs_more_than_an_activation() -> None:

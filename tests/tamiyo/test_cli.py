@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, compile_blueprint, parse
+from blueprints.explanations import EXPLANATIONS
 from crucible.evaluation import Evaluation, TaskResult
 from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.store import Store
@@ -94,7 +95,7 @@ def test_check_prints_the_typed_graph_of_a_legal_program(tamiyo) -> None:
     for arguments in (LEGAL.split(), [LEGAL], [str(LEGAL.split())]):
         done = tamiyo("check", *arguments)
         assert (done.status, done.err) == (0, "")
-        assert "%1   CONV1D kernel=5 width=1(%0)" in done.out
+        assert "%1   CONV1D kernel=5 width=1 dilation=1(%0)" in done.out
         assert f"id          {parse(LEGAL.split()).id}" in done.out
         assert "parameters  1,568 in a host of width 16" in done.out
         assert "FLOPs       52,480 forward for one example of 16 steps" in done.out
@@ -111,7 +112,7 @@ def test_check_puts_a_caret_under_the_fault(tamiyo) -> None:
     assert lines[:2] == ["LINEAR KERNEL_5", "       ^^^^^^^^"]
     assert "rule 'attribute-fits-op': KERNEL_5 (token 1)" in lines[2]
     assert "OUT_DIM_IN" in lines[2]
-    assert lines[3:] == ["fitness -1"]
+    assert lines[3:] == ["try: LINEAR OUT_DIM_IN", "fitness -1"]
 
 
 def test_check_refuses_unknown_tokens_and_early_ends(tamiyo) -> None:
@@ -120,6 +121,31 @@ def test_check_refuses_unknown_tokens_and_early_ends(tamiyo) -> None:
     early = tamiyo("check", "RES_START", "GELU")
     assert (early.status, "<end>" in early.out) == (1, True)
     assert tamiyo("check", "").status == 1
+
+
+def test_check_explains_a_rule_by_an_example(tamiyo) -> None:
+    done = tamiyo("check", "--explain", "no-op")
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("no-op: ")
+    assert lines[2:5:2] == ["", "     ^^^^"]
+    assert lines[5].startswith("rule 'no-op': RELU (token 1) changes nothing directly after RELU")
+    assert lines[-1] == "try: RELU"
+
+
+def test_check_lists_the_rules(tamiyo) -> None:
+    done = tamiyo("check", "--explain")
+    assert (done.status, done.err) == (0, "")
+    assert [line.split()[0] for line in done.out.splitlines()] == [row.rule for row in EXPLANATIONS]
+
+
+def test_check_answers_an_unknown_rule_with_the_known_ones(tamiyo) -> None:
+    done = tamiyo("check", "--explain", "fun")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("tamiyo check: no rule 'fun'; expected one of unknown-token, ")
+    assert done.err.count("\n") == 1
+    both = tamiyo("check", "--explain", "no-op", "TANH")
+    assert (both.status, both.out) == (2, "")
 
 
 def test_wrong_usage_exits_with_2(tamiyo) -> None:

@@ -2,22 +2,19 @@
 
 from collections.abc import Mapping
 
+from crucible.engines.kernels.activations import ACTIVATIONS, KWinners
+from crucible.engines.kernels.attention import Attention, FastWeights
+from crucible.engines.kernels.composite import Loop, Scan
+from crucible.engines.kernels.features import LayerNorm, MixtureOfExperts, RmsNorm, Scale
 from crucible.engines.kernels.kernel import AutogradKernel, Block, Kernel, Launch
+from crucible.engines.kernels.merges import Add, Blend, Concat, Multiply
 from crucible.engines.kernels.mixing import Convolution, DepthwiseConvolution, Linear
 from crucible.engines.kernels.module import ModuleKernel
-from crucible.engines.kernels.pointwise import (
-    ACTIVATIONS,
-    Add,
-    LayerNorm,
-    Multiply,
-    PoolLast,
-    PoolMax,
-    PoolMean,
-)
-from crucible.engines.kernels.recurrent import Gru
+from crucible.engines.kernels.pools import PoolLast, PoolMax, PoolMean, Shift
+from crucible.engines.kernels.recurrent import DiagonalScan, Gru, Lstm
 from crucible.program import HOST_INPUT, HOST_MEAN, HOST_READOUT
 
-KERNELS: Mapping[str, Kernel] = {
+_KERNELS: Mapping[str, Kernel] = {
     HOST_INPUT: Linear(),
     HOST_MEAN: PoolMean(),
     HOST_READOUT: Linear(),
@@ -31,7 +28,28 @@ KERNELS: Mapping[str, Kernel] = {
     "LAYERNORM": LayerNorm(),
     "ADD": Add(),
     "MUL": Multiply(),
+    "ATTENTION": Attention(),
+    "LSTM": Lstm(),
+    "DIAGONAL_SCAN": DiagonalScan(),
+    "SHIFT": Shift(),
+    "HEBBIAN": FastWeights(),
+    "RMSNORM": RmsNorm(),
+    "SCALE": Scale(),
+    "MOE": MixtureOfExperts(),
+    "KWINNERS": KWinners(),
+    "CONCAT": Concat(),
+    "BLEND": Blend(),
     **ACTIVATIONS,
 }
 
-__all__ = ["KERNELS", "AutogradKernel", "Block", "Kernel", "Launch", "ModuleKernel"]
+
+def kernels_with(own: Mapping[str, Kernel]) -> Mapping[str, Kernel]:
+    """Return the built-in kernels beside a caller's own, which may replace them, in bodies too."""
+    kernels = {**_KERNELS, **own}
+    kernels.update(LOOP=Loop(kernels), SCAN=Scan(kernels))
+    return kernels
+
+
+KERNELS: Mapping[str, Kernel] = kernels_with({})
+
+__all__ = ["KERNELS", "AutogradKernel", "Block", "Kernel", "Launch", "ModuleKernel", "kernels_with"]

@@ -7,6 +7,7 @@ of a causal convolution is a contiguous slice.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,6 +74,14 @@ class Kernel(ABC):
         return False
 
     @abstractmethod
+    def forward(self, x: Sequence[Tensor], parameters: Sequence[Tensor], signature: Signature) -> Tensor:
+        """Return the output `[M, T, B, W]` of inputs `[M, T, B, W]`, differentiable by torch.
+
+        `parameters` holds one stack `[M, ...]` a parameter of the op's module, as torch.nn stores it; inputs
+        have no halo and may be views. Neither the result for a member nor its gradients may depend on M.
+        """
+
+    @abstractmethod
     def bind(self, launch: Launch) -> tuple[Call, Call | None]:
         """Return the forward and, where `launch.dy` is present, the backward of one launch.
 
@@ -81,13 +90,9 @@ class Kernel(ABC):
 
 
 class AutogradKernel(Kernel):
-    """A kernel of which only the forward is written; torch differentiates it."""
+    """A kernel of which only `forward` is written; torch differentiates it."""
 
     cost = 20
-
-    @abstractmethod
-    def forward(self, x: Sequence[Tensor], parameters: Sequence[Tensor], signature: Signature) -> Tensor:
-        """Return the output `[M, T, B, W]` of inputs `[M, T, B, W]` and parameters `[M, ...]`."""
 
     def bind(self, launch: Launch) -> tuple[Call, Call | None]:
         """Return a forward that records a graph and a backward that runs through it."""
@@ -109,13 +114,44 @@ class AutogradKernel(Kernel):
 
         def backward() -> None:
             y, *leaves = saved
-            gradients = torch.autograd.grad(y, leaves, launch.dy, allow_unused=True)
+            gradients: Sequence[Tensor | None] = [None] * len(leaves)
+            if y.requires_grad:  # a body need not depend on anything that is trained
+                gradients = torch.autograd.grad(y, leaves, launch.dy, allow_unused=True)
             for out, gradient in zip((*launch.dx, *launch.gradients), gradients, strict=True):
                 if out is not None:
                     out.zero_() if gradient is None else out.copy_(gradient)
             saved[:] = []
 
         return forward, None if launch.dy is None else backward
+
+
+def packed(value: Tensor) -> Tensor:
+    """Return `value` laid out contiguously, and lay its gradient out alike.
+
+    With a single member more views of a tensor are legal, and products of views round differently.
+    """
+    result = _Packed.apply(value)
+    assert isinstance(result, Tensor)
+    return result
+
+
+class _Packed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].contiguous()
+
+
+def allocator(like: Tensor) -> Callable[..., Tensor]:
+    """Return what makes uninitialised tensors of the dtype and device of `like`."""
+
+    def empty(*shape: int) -> Tensor:
+        return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+    return empty
 
 
 def rows(value_MTBW: Tensor) -> Tensor:
