@@ -16,7 +16,7 @@ COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format tree evidence bench audit
+.PHONY: help setup train test lint format tree goldens reference evidence bench audit
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -58,6 +58,12 @@ format: setup  ## let ruff order the imports and format every file
 
 tree: setup  ## write the tree of files into the README
 	@$(BIN)/python tests/readme_tree.py --write
+
+goldens: setup  ## write the golden refusals anew; look at what changed before you commit it
+	@$(BIN)/python tests/blueprints/goldens.py --write
+
+reference: setup  ## write docs/language.md and its drawings from the op table
+	@$(BIN)/python scripts/language_reference.py --write
 
 evidence: setup  ## REINFORCE against its controls over five seeds; resumable; hours on two cores
 	@echo "evidence: benchmarks/evidence.py $(ARGS)"

@@ -11,6 +11,7 @@ from blueprints import BlueprintError, parse
 from blueprints.repair import repair
 
 FOLDER = Path(__file__).resolve().parent / "goldens"
+COMMAND = "python tests/blueprints/goldens.py --write"
 Tokens = tuple[str, ...]
 
 

@@ -27,6 +27,7 @@ from blueprints import (
 from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.graph import Graph, Node
 from blueprints.printer import to_tokens
+from scripts import language_reference
 
 PACKAGE = Path(blueprints.__file__).parent
 RULES = goldens.rules()
@@ -49,8 +50,15 @@ def test_every_rule_has_a_golden_and_an_explanation():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_refusals_are_printed_as_in_the_golden(rule):
-    command = "python tests/blueprints/goldens.py --write"
-    assert goldens.read(rule) == goldens.printed(rule), f"if the new words are better, take them: {command}"
+    assert goldens.read(rule) == goldens.printed(rule), "if the new words are better, take them: make goldens"
+
+
+@pytest.mark.parametrize(
+    ("target", "command"), [("goldens", goldens.COMMAND), ("reference", language_reference.COMMAND)]
+)
+def test_make_writes_the_goldens_and_the_reference(target, command):
+    written = rf"^{target}: setup  ## .+\n\t@\$\(BIN\)/{re.escape(command)}$"
+    assert re.search(written, (PACKAGE.parent / "Makefile").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize(("rule", "tokens"), CASES, ids=lambda case: case if isinstance(case, str) else "")
