@@ -1,8 +1,9 @@
 """What completing a prefix costs at least: shortest first, cheapest among the shortest; names no rule.
 
-The search may add ops, close blocks and merge once with a register of the innermost scope; it never loads
-one, so it can miss a completion that only a LOAD would give. Prices are vectors over the codes of types at
-which the innermost block may end.
+The search may add ops and close blocks. While a block is open that ops alone may fail to close, such as a
+loop over a sequence, it may also merge once with a register of the innermost scope; it never loads one. So
+it can miss a completion that only registers would give. Prices are vectors over the codes of types at which
+the innermost block may end.
 """
 
 from functools import lru_cache
@@ -40,9 +41,11 @@ class Completion:
         self._merges = lru_cache(maxsize=10_000)(self._find_merges)
         self.outside = lru_cache(maxsize=100_000)(self._find_outside)
         self.starts = lru_cache(maxsize=None)(self._find_starts)
-        self._edges = lru_cache(maxsize=None)(self._find_edges)
+        self.edges = lru_cache(maxsize=None)(self._find_edges)
         self._second_branches = lru_cache(maxsize=None)(self._find_second_branches)
         self._last_part = lru_cache(maxsize=20_000)(self._find_last_part)
+        self.needs_registers = lru_cache(maxsize=100_000)(self._find_needs_registers)
+        self.strands = lru_cache(maxsize=20_000)(self._find_strands)
         self._all_onward = lru_cache(maxsize=None)(self._find_all_onward)
         self._onward = lru_cache(maxsize=None)(self._find_onward)
 
@@ -72,7 +75,7 @@ class Completion:
 
     def _find_body(self, value: Value, can_close: bool, times: int) -> Prices:
         """Return the prices of the ends of the innermost block from a current value on."""
-        first = self._edges(value, times)
+        first = self.edges(value, times)
         best = self._then_one_more(first, times)
         if can_close:
             best[value.type] = 0
@@ -88,38 +91,60 @@ class Completion:
 
     def _find_after_block(self, value: Value, token: str, times: int) -> Prices:
         """Return the prices from a block's start on, its body and end included."""
+        ends = self.any_block_ends(value, token, times)
+        return _capped((self._all_onward(times) + ends[:, None]).min(0))
+
+    def any_block_ends(self, value: Value, token: str, times: int) -> Prices:
+        """Return the prices of the types right after a block, its start and any setting included."""
         settings: tuple[str | None, ...] = (
             tuple(self._language.settings[token].tokens) if token in BODY_ATTRIBUTES else (None,)
         )
-        best = self._never()
-        for setting in settings:
-            frame = self._stepper.frame(token, value, setting, times)
-            body = self.body(frame.entry, False, frame.times)
-            closed = _capped((self._closings(frame, times) + body[:, None]).min(0))
-            price = (1 + (setting is not None)) * TOKEN
-            best = np.minimum(best, (self._all_onward(times) + closed[:, None]).min(0) + price)
-        return _capped(best)
+        ends = [self.block_ends(value, token, setting, times) for setting in settings]
+        return np.minimum.reduce(ends) + (1 + (token in BODY_ATTRIBUTES)) * TOKEN
+
+    def block_ends(self, value: Value, token: str, setting: str | None, times: int) -> Prices:
+        """Return the prices of the types right after a block from the start of its body on."""
+        frame = self._stepper.frame(token, value, setting, times)
+        body = self.body(frame.entry, False, frame.times)
+        return _capped((self.closings(frame, times) + body[:, None]).min(0))
 
     def _find_outside(self, frames: tuple[Frame, ...], scopes: tuple[frozenset[int], ...]) -> Prices:
         """Return, for each type at which the innermost block may end, the price of the rest of the program.
 
         `scopes` are the types that registers hold, in the innermost scope last.
         """
-        table = self._table
         times = frames[-1].times if frames else 1
         if not frames:
-            widths = [table[code].width == INPUT_TYPE.width for code in range(len(table))]
-            prices = np.where(widths, 0, NEVER)
+            prices = self.program_ends()
         else:
             outer, frame = frames[:-1], frames[-1]
             outer_times = outer[-1].times if outer else 1
             rest = self.outside(outer, scopes[:-1] if frame.kind in BODY_ATTRIBUTES else scopes)
             onward = _capped((self._all_onward(outer_times) + rest).min(1))
-            prices = _capped((self._closings(frame, outer_times) + onward).min(1))
-        if not scopes[-1]:
+            prices = _capped((self.closings(frame, outer_times) + onward).min(1))
+        if not scopes[-1] or not self.needs_registers(frames):
             return prices
         onward = _capped((self._all_onward(times) + prices).min(1))
         return np.minimum(prices, _capped((self._merges(scopes[-1], times) + onward).min(1)))
+
+    def program_ends(self) -> Prices:
+        """Return the prices of ending the program: nothing at the width of its input."""
+        widths = [self._table[code].width == INPUT_TYPE.width for code in range(len(self._table))]
+        return np.where(widths, 0, NEVER)
+
+    def _find_needs_registers(self, frames: tuple[Frame, ...]) -> bool:
+        """Say whether a block of the innermost scope is open that ops alone may fail to close."""
+        for frame in reversed(frames):
+            if self.strands(frame):
+                return True
+            if frame.kind in BODY_ATTRIBUTES:
+                return False
+        return self.strands(None)
+
+    def _find_strands(self, frame: Frame | None) -> bool:
+        """Say whether some type cannot be brought by ops to where `frame`, or the program, may end."""
+        ends = self.program_ends() if frame is None else self.closings(frame, 1).min(1)
+        return bool(((self._all_onward(1) + ends).min(1) >= NEVER).any())
 
     def _find_merges(self, choices: frozenset[int], times: int) -> np.ndarray:
         """Return the prices `[codes, codes]` of turning one type into another by a merge with a register."""
@@ -132,7 +157,7 @@ class Completion:
                 prices[code, made.type] = min(prices[code, made.type], price)
         return prices
 
-    def _closings(self, frame: Frame, times: int) -> np.ndarray:
+    def closings(self, frame: Frame, times: int) -> np.ndarray:
         """Return the prices `[codes, codes]` of closing `frame` from an end to a type after it."""
         if frame.kind == BRANCH_START and not frame.ends:
             second = self.body(frame.entry, True, frame.times) + TOKEN
@@ -170,7 +195,7 @@ class Completion:
 
     def _find_onward(self, code: int, times: int) -> Prices:
         """Return the prices of the types that at most two ops reach from a made value, whatever made it."""
-        best = self._then_one_more(self._edges(Value(code), times), times)
+        best = self._then_one_more(self.edges(Value(code), times), times)
         best[code] = 0
         return best
 
@@ -181,7 +206,7 @@ class Completion:
         """Return the prices of the types that one op more, or none, reaches."""
         best = first.copy()
         for code in np.flatnonzero(first < NEVER):
-            best = np.minimum(best, self._edges(Value(int(code)), times) + first[code])
+            best = np.minimum(best, self.edges(Value(int(code)), times) + first[code])
         return _capped(best)
 
     def _never(self) -> Prices:

@@ -2,11 +2,12 @@
 
 A token is legal when no rule (rules.py) forbids it *and* the shortest completion after it (completion.py)
 fits the budgets, so a walk over legal tokens never meets a dead end. Where only a LOAD could complete a
-program within the budgets, the tokens before it are refused.
+program within the budgets, the tokens before it are refused. `BatchWalk` (batch_walk.py) gives the same
+answers for many prefixes at once.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from blueprints.language import COST_WIDTH, LANGUAGE, Language
 from blueprints.prefix import Prefix, Registers, Stepper
 from blueprints.rules import Broken, Rules
 from blueprints.vocabulary import END, LOAD, SAVE
+from blueprints.walk_tables import WalkTables
 
 
 class Cursor(NamedTuple):
@@ -52,6 +54,11 @@ class Grammar:
         self._options = lru_cache(maxsize=200_000)(self._find_options)
         self._step = lru_cache(maxsize=200_000)(self._stepper.step)
         self._start = Cursor(self._stepper.start())
+
+    @cached_property
+    def walk_tables(self) -> WalkTables:
+        """The same answers as arrays, for `BatchWalk`."""
+        return WalkTables(self.language, self._stepper, self._completion, self._rules)
 
     def start(self) -> Cursor:
         """Return the cursor of the empty prefix."""
@@ -138,8 +145,8 @@ class Grammar:
         here = self._price(prefix)
         for token in rules.optional(prefix):
             yield token, TOKEN + here
-        yield SAVE, self._move_price(prefix, SAVE, rules.savable(prefix))
-        yield LOAD, self._move_price(prefix, LOAD, rules.loadable(prefix))
+        yield SAVE, self._save_price(prefix)
+        yield LOAD, self._load_price(prefix)
         if prefix.frames:
             frame = prefix.frames[-1]
             for token in rules.closers(frame.kind, frame.part):
@@ -154,10 +161,20 @@ class Grammar:
         body = self._completion.body(prefix.value, prefix.can_close, prefix.times)
         return int((body + self._outside(prefix)).min())
 
-    def _move_price(self, prefix: Prefix, name: str, registers: Sequence[str]) -> int:
-        """Return the price of saving into, or loading, the best of some registers."""
-        pending = self._step(prefix, name).prefix
+    def _save_price(self, prefix: Prefix) -> int:
+        """Return the price of saving into the best register."""
+        registers = self._rules.savable(prefix)
+        if registers and not self._completion.needs_registers(prefix.frames):
+            return 2 * TOKEN + self._price(prefix)
+        pending = self._step(prefix, SAVE).prefix
         after = {self._step(pending, token).prefix._replace(held=frozenset()) for token in registers}
+        return 2 * TOKEN + min(map(self._price, after), default=NEVER)
+
+    def _load_price(self, prefix: Prefix) -> int:
+        """Return the price of loading the best register."""
+        indices = self.language.vocabulary.registers
+        values = {prefix.registers[indices[token]] for token in self._rules.loadable(prefix)}
+        after = (prefix._replace(value=value, empty=False) for value in values if value is not None)
         return 2 * TOKEN + min(map(self._price, after), default=NEVER)
 
     def _outside(self, prefix: Prefix) -> np.ndarray:
