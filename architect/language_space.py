@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from blueprints import LANGUAGE, Cursor, Language, grammar_of
+from blueprints import LANGUAGE, BatchWalk, Cursor, Language, grammar_of
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +55,10 @@ class LanguageSpace:
     def legal(self, cursor: _State) -> np.ndarray:
         """Return the read-only mask `[V]` of the legal next tokens."""
         return cursor.legal
+
+    def walk(self, num: int) -> BatchWalk:
+        """Return a walk of `num` programs, whose masks are found together."""
+        return BatchWalk(num, self.language)
 
     def _state(self, cursor: Cursor) -> _State:
         state = self._states.get(cursor)

@@ -9,7 +9,7 @@ from torch import Tensor
 from architect.policy import Policy
 from architect.scoring import Decoding, entropy, masked_log_probs
 from architect.strategy import Program
-from architect.token_space import END_ID, Cursor, TokenSpace
+from architect.token_space import END_ID, TokenSpace, Walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,31 +33,38 @@ def sample(
     """Draw `num` programs; `generator` lives on the CPU, so that the draws do not depend on the device."""
     device = policy.device
     cache = policy.empty_cache(num)
-    walk = _GrammarWalk(space, num) if decoding == "grammar" else None
-    programs: list[list[int]] = [[] for _ in range(num)]
-    ended = np.zeros(num, bool)
+    walk = space.walk(num) if decoding == "grammar" else None
+    columns: list[np.ndarray] = []
+    open_rows = torch.ones(num, dtype=torch.bool, device=device)
     tokens = torch.full((num,), policy.start_id, device=device)
     total_entropy, total_choices = 0.0, 0
     for _ in range(space.max_length + 1):
-        legal = None if walk is None else torch.from_numpy(walk.legal()).to(device)
+        legal = None if walk is None else _masks(walk).to(device)
         log_probs = masked_log_probs(policy.step(tokens, cache), legal)
         tokens = _draw(log_probs, generator)
-        open_rows = torch.from_numpy(~ended).to(device)
+        columns.append(tokens.cpu().numpy())
         total_entropy += float(entropy(log_probs)[open_rows].sum())
-        total_choices += int((~ended).sum())
-        chosen = tokens.tolist()
-        for row in np.flatnonzero(~ended).tolist():
-            if chosen[row] == END_ID:
-                ended[row] = True
-            else:
-                programs[row].append(chosen[row])
-            if walk is not None:
-                walk.advance(row, chosen[row])
-        if ended.all():
+        total_choices += int(open_rows.sum())
+        open_rows &= tokens != END_ID
+        if walk is not None:
+            walk.advance(columns[-1])
+        if not open_rows.any():
             break
-    return Sample(
-        programs=[tuple(program) for program in programs], entropy=total_entropy / max(1, total_choices)
-    )
+    return Sample(programs=_programs(np.stack(columns, 1)), entropy=total_entropy / max(1, total_choices))
+
+
+def _masks(walk: Walk) -> Tensor:
+    legal = walk.legal()
+    stuck = np.flatnonzero(~legal.any(axis=1))
+    assert not stuck.size, f"no token is legal at program {stuck[0]}"
+    return torch.from_numpy(legal)
+
+
+def _programs(tokens: np.ndarray) -> list[Program]:
+    """Return the rows of `tokens` `[N, L]`, each up to its end marker."""
+    ends = tokens == END_ID
+    lengths = np.where(ends.any(1), ends.argmax(1), tokens.shape[1])
+    return [tuple(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
 
 
 def _draw(log_probs: Tensor, generator: torch.Generator) -> Tensor:
@@ -68,28 +75,3 @@ def _draw(log_probs: Tensor, generator: torch.Generator) -> Tensor:
     tokens = (log_probs.exp() / race.to(log_probs.device)).argmax(dim=-1)
     assert bool((log_probs.gather(-1, tokens[:, None]) > -torch.inf).all()), "an impossible token was drawn"
     return tokens
-
-
-class _GrammarWalk:
-    """The cursors of a batch of programs, and their masks as one array."""
-
-    def __init__(self, space: TokenSpace, num: int) -> None:
-        self._space = space
-        self._end_only = np.zeros(len(space.tokens), bool)
-        self._end_only[END_ID] = True
-        self._cursors: list[Cursor | None] = [space.start()] * num
-
-    def legal(self) -> np.ndarray:
-        """Return the masks `[N, V]`; a program that ended may only stay ended."""
-        masks: dict[Cursor | None, np.ndarray] = {None: self._end_only}
-        for cursor in self._cursors:
-            if cursor not in masks:
-                masks[cursor] = self._space.legal(cursor)
-        for cursor, mask in masks.items():
-            assert mask.any(), f"no token is legal at {cursor}"
-        return np.stack([masks[cursor] for cursor in self._cursors])
-
-    def advance(self, row: int, token_id: int) -> None:
-        """Move one program on by a legal token or the end marker."""
-        cursor = self._cursors[row]
-        self._cursors[row] = None if token_id == END_ID else self._space.advance(cursor, token_id)

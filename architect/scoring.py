@@ -60,7 +60,7 @@ def actions_of(
     taken = np.arange(L) < np.array(lengths, np.int64).reshape(N, 1)
     for row, program in enumerate(programs):
         tokens[row, : len(program)] = program
-    legal = _legal_along(space, programs, L) if decoding == "grammar" else None
+    legal = _legal_along(space, tokens, taken) if decoding == "grammar" else None
     start = np.full((N, 1), len(space.tokens), np.int64)
     return Actions(
         inputs=torch.from_numpy(np.concatenate([start, tokens[:, :-1]], axis=1)).to(device),
@@ -70,15 +70,13 @@ def actions_of(
     )
 
 
-def _legal_along(space: TokenSpace, programs: Sequence[Program], L: int) -> np.ndarray:
+def _legal_along(space: TokenSpace, tokens: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Return the legality masks `[N, L, V]` met on the way through legal programs."""
-    legal_NLV = np.ones((len(programs), L, len(space.tokens)), bool)
-    for row, program in enumerate(programs):
-        cursor = space.start()
-        for position, token_id in enumerate(program):
-            legal_NLV[row, position] = space.legal(cursor)
-            cursor = space.advance(cursor, token_id)
-        legal_NLV[row, len(program)] = space.legal(cursor)
+    walk = space.walk(len(tokens))
+    legal_NLV = np.ones((*tokens.shape, len(space.tokens)), bool)
+    for position in range(tokens.shape[1]):
+        legal_NLV[taken[:, position], position] = walk.legal()[taken[:, position]]
+        walk.advance(tokens[:, position])
     return legal_NLV
 
 

@@ -13,6 +13,18 @@ END_ID = 0
 Cursor = Any
 
 
+class Walk(Protocol):
+    """Many prefixes at once, all empty at first; a program that took its end marker may only take it again."""
+
+    def legal(self) -> np.ndarray:
+        """Return the masks `[N, V]` of the legal next tokens; no row is empty."""
+        ...
+
+    def advance(self, tokens: np.ndarray) -> None:
+        """Move each program on by its token of `tokens` `[N]`, which must be legal."""
+        ...
+
+
 @runtime_checkable
 class TokenSpace(Protocol):
     """What a strategy may know. Token 0 is the end marker; it is never part of a `Program`.
@@ -38,6 +50,31 @@ class TokenSpace(Protocol):
     def legal(self, cursor: Cursor) -> np.ndarray:
         """Return a boolean mask `[V]` of the legal next tokens, the end marker included; never empty."""
         ...
+
+    def walk(self, num: int) -> Walk:
+        """Return a walk of `num` programs; `CursorWalk(self, num)` is one for any space."""
+        ...
+
+
+class CursorWalk:
+    """A walk by a cursor for each program."""
+
+    def __init__(self, space: TokenSpace, num: int) -> None:
+        self._space = space
+        self._end_only = np.arange(len(space.tokens)) == END_ID
+        self._cursors: list[Cursor | None] = [space.start()] * num
+
+    def legal(self) -> np.ndarray:
+        """Return the masks `[N, V]`, each cursor's only once asked for."""
+        masks = {c: self._end_only if c is None else self._space.legal(c) for c in set(self._cursors)}
+        return np.stack([masks[cursor] for cursor in self._cursors])
+
+    def advance(self, tokens: np.ndarray) -> None:
+        """Move each program on by its token."""
+        self._cursors = [
+            None if token == END_ID else self._space.advance(cursor, token)
+            for cursor, token in zip(self._cursors, tokens.tolist(), strict=True)
+        ]
 
 
 def is_legal(space: TokenSpace, program: Program) -> bool:

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from blueprints.batch_walk import BatchWalk
 from blueprints.canonical import canonical_form, is_isomorphic, structural_hash
 from blueprints.cost import flops, num_parameters
 from blueprints.emitter import emit

@@ -6,7 +6,7 @@ definition of legality; it names no rule. Axes: N programs, n some of them, D op
 
 import numpy as np
 
-from blueprints.completion import NEVER, TOKEN
+from blueprints.completion import MERGE, NEVER, TOKEN
 from blueprints.grammar import grammar_of
 from blueprints.language import LANGUAGE, Language
 from blueprints.vocabulary import BRANCH_SEP, BRANCH_START, END, LOAD, LOOP_START, SAVE, SCAN_START
@@ -23,9 +23,12 @@ from blueprints.walk_tables import (
     WalkTables,
 )
 
+#: Prices `[n, C]` of the rest of programs, and after at most one op, or two.
+Levels = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 _BRANCH, _LOOP, _SCAN = map(WalkTables.kind, (BRANCH_START, LOOP_START, SCAN_START))
 #: Where the tokens of a price begin, and which bits are its FLOPs.
-_SHIFT, _FLOPS = TOKEN.bit_length() - 1, TOKEN - 1
+_SHIFT, _TOKENS, _FLOPS = TOKEN.bit_length() - 1, MERGE // TOKEN - 1, TOKEN - 1
 
 
 class BatchWalk:
@@ -65,19 +68,16 @@ class BatchWalk:
         self._registers = np.full((num, deepest, R), -1)
         self._state_type = np.full((num, deepest), -1)
         # Prices of the rest of the program, by the type at which the block at some depth ends (`rest`), and
-        # after at most one op more (`rest_1`) or two (`rest_2`); `needs` says whether registers count.
+        # after at most one op more (`rest_1`) or two (`rest_2`); `needs` says whether registers may count.
         self._needs = np.zeros((num, deepest), bool)
         self._rest = np.full((num, deepest, C), NEVER)
         self._rest_1 = np.full((num, deepest, C), NEVER)
         self._rest_2 = np.full((num, deepest, C), NEVER)
         if num:
-            self._needs[:, 0] = tables.program_strands
-            one = np.zeros(1, np.int64)
-            for stack, prices in zip(self._stacks, self._onward(tables.program_ends[None], one + 1), strict=True):
-                stack[:, 0] = prices
+            self._enter(np.arange(num), np.zeros(num, np.int64))
 
     @property
-    def _stacks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _stacks(self) -> Levels:
         return self._rest, self._rest_1, self._rest_2
 
     # -- masks -----------------------------------------------------------------------------------------------
@@ -99,7 +99,8 @@ class BatchWalk:
         shape = (-1, *(1 for _ in prices.shape[1:]))
         room = (self._max_length - self._length[rows]).reshape(shape)
         spare = (self._language.max_flops - self._flops[rows]).reshape(shape)
-        return (prices >> _SHIFT <= room) & ((prices & _FLOPS) <= spare)
+        tokens = (prices >> _SHIFT) & _TOKENS
+        return (tokens <= room) & ((prices & _FLOPS) <= spare) & (prices < NEVER)
 
     def _mark(self, mask: np.ndarray, rows: np.ndarray, name: str, prices: np.ndarray) -> None:
         """Mark the token `name` in rows where its price `[n]` fits."""
@@ -133,7 +134,7 @@ class BatchWalk:
         """Mark SAVE, LOAD and merges with registers; `here` `[n]` are the prices of going on."""
         savable = self._savable(rows)
         price = np.where(savable.any(1), here, NEVER)
-        needy = np.flatnonzero(self._needs[rows, self._depth[rows]] & savable.any(1))
+        needy = np.flatnonzero((here >= MERGE) & savable.any(1))
         if needy.size:
             price[needy] = self._after_save(rows[needy]).min(1)
         self._mark(mask, rows, SAVE, price + 2 * TOKEN)
@@ -223,12 +224,12 @@ class BatchWalk:
         self._tables.meet(keys.ravel())
         edges = self._tables.edges
         wide = np.broadcast_to(times.reshape(-1, *(1 for _ in keys.shape[1:])), keys.shape)
-        cost = edges.cost(wide.ravel(), keys.ravel()).reshape(*keys.shape, -1)
+        cost = edges.cost(wide.ravel(), keys.ravel()).reshape(*keys.shape, edges.land.shape[1])
         price = (cost + _at(rest_1, edges.land[keys])).min(-1)
         at_once = _at(rest, self._tables.type_of(np.maximum(value, 0)))
         return np.minimum(price, np.where(can_close, at_once, NEVER))
 
-    def _onward(self, rest: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _onward(self, rest: np.ndarray, times: np.ndarray) -> Levels:
         """Return `rest` `[n, C]`, and with at most one op, or two, before it."""
         tables = self._tables
         plain = tables.code(np.arange(tables.num_types), 0, 0) >> 1
@@ -245,7 +246,7 @@ class BatchWalk:
         frame: np.ndarray,
         outer: np.ndarray,
         registers: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> Levels:
         """Return the prices of the rest inside frames at some depth, the program itself at depth 0.
 
         `outer` `[n, C]` are those outside after two ops; `registers` are the row's current ones without them.
@@ -259,41 +260,24 @@ class BatchWalk:
             price = frames.parts.cost(times[parts], some) + _at(outer[parts], frames.parts.land[some])
             rest[parts] = np.minimum(price.min(2), NEVER)
         rest[depth == 0] = self._tables.program_ends
-        return self._with_registers(rows, depth, rest, self._needs_registers(rows, depth, frame), registers)
-
-    def _needs_registers(self, rows: np.ndarray, depth: np.ndarray, frame: np.ndarray) -> np.ndarray:
-        """Say where registers count inside frames at some depth of the current scope."""
-        inherited = (self._base[rows, self._scope[rows]] < depth) & self._needs[rows, depth - 1]
-        return np.where(depth == 0, self._needs[rows, 0], self._tables.frames.strands[frame] | inherited)
+        return self._with_registers(rows, depth, self._onward(rest, self._times[rows, depth]), registers)
 
     def _with_registers(
-        self,
-        rows: np.ndarray,
-        depth: np.ndarray,
-        rest: np.ndarray,
-        needs: np.ndarray,
-        registers: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return a rest and what leads to it, merges with registers included where they count."""
-        times = self._times[rows, depth]
-        levels = self._onward(rest, times)
-        needy = np.flatnonzero(needs)
+        self, rows: np.ndarray, depth: np.ndarray, levels: Levels, registers: np.ndarray | None
+    ) -> Levels:
+        """Return the prices of the rest with merges with registers where ops alone lead to no end."""
+        held = self._registers[rows, self._scope[rows]] if registers is None else registers
+        needy = np.flatnonzero(self._tables.strands(levels[2]) & (held >= 0).any(1))
         if not needy.size:
             return levels
-        some = rows[needy]
-        held = self._registers[some, self._scope[some]] if registers is None else registers[needy]
-        if not (held >= 0).any():
-            return levels
-        types = self._tables.type_of(held)
+        types, times = self._tables.type_of(held[needy]), self._times[rows[needy], depth[needy]]
         better = levels[0][needy]
-        for merge in self._tables.merges.values():
-            if merge.arity == 2:
-                land = merge.land[:, types].transpose(1, 0, 2)
-                flops = merge.flops[:, types].transpose(1, 0, 2) * times[needy, None, None]
-                price = np.where(land < 0, NEVER, 2 * TOKEN + flops + _at(levels[2][needy], land))
-                better = np.minimum(better, price.min(2))
-        merged = self._onward(better, times[needy])
-        for level, prices in zip(levels, merged, strict=True):
+        for merge in self._tables.pairs:
+            land = merge.land[:, types].transpose(1, 0, 2)
+            flops = merge.flops[:, types].transpose(1, 0, 2) * times[:, None, None]
+            price = np.where(land < 0, NEVER, MERGE + 2 * TOKEN + flops + _at(levels[2][needy], land))
+            better = np.minimum(better, price.min(2))
+        for level, prices in zip(levels, self._onward(better, times), strict=True):
             level[needy] = prices
         return levels
 
@@ -344,7 +328,7 @@ class BatchWalk:
         savable = self._savable(rows)
         here = self._here(rows, depth, self._value[rows], can_close)
         prices = np.where(savable, here[:, None], NEVER)
-        needy = self._needs[rows, depth]
+        needy = here >= MERGE
         if needy.any():
             saving = savable[:, : self._language.num_taps] & needy[:, None]
             at, tap = np.nonzero(saving)
@@ -490,12 +474,11 @@ class BatchWalk:
         """Work out the prices at the innermost depth, whose frame is new."""
         depth = self._depth[rows]
         self._frame[rows, depth] = frame
-        self._needs[rows, depth] = self._needs_registers(rows, depth, frame)
         self._keep(rows, depth, self._inside(rows, depth, frame, self._rest_2[rows, depth - 1]))
 
-    def _keep(
-        self, rows: np.ndarray, depth: np.ndarray, levels: tuple[np.ndarray, np.ndarray, np.ndarray]
-    ) -> None:
+    def _keep(self, rows: np.ndarray, depth: np.ndarray, levels: Levels) -> None:
+        inherited = (self._base[rows, self._scope[rows]] < depth) & self._needs[rows, depth - 1]
+        self._needs[rows, depth] = self._tables.strands(levels[2]) | inherited
         for stack, prices in zip(self._stacks, levels, strict=True):
             stack[rows, depth] = prices
 
@@ -574,7 +557,7 @@ class BatchWalk:
 
     def _relevel(
         self, rows: np.ndarray, registers: np.ndarray, *, keep: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> Levels:
         """Work out the prices at all depths of the current scope with other registers; return the innermost.
 
         With `keep` they are remembered.

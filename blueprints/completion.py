@@ -1,9 +1,9 @@
-"""What completing a prefix costs at least: shortest first, cheapest among the shortest; names no rule.
+"""What completing a prefix costs at least: fewest merges with registers, then shortest, then cheapest.
 
-The search may add ops and close blocks. While a block is open that ops alone may fail to close, such as a
-loop over a sequence, it may also merge once with a register of the innermost scope; it never loads one. So
-it can miss a completion that only registers would give. Prices are vectors over the codes of types at which
-the innermost block may end.
+The search may add ops, close blocks and, where ops alone lead to no end (a loop over a sequence that was
+pooled), merge with a register of the innermost scope; it never loads one, so it can miss a completion that
+only a LOAD would give. Prices are vectors over the codes of types at which the innermost block may end.
+Names no rule.
 """
 
 from functools import lru_cache
@@ -18,8 +18,10 @@ from blueprints.types import INPUT_TYPE
 from blueprints.typing_table import TypingTable
 from blueprints.vocabulary import BODY_ATTRIBUTES, BRANCH_SEP, BRANCH_START
 
-#: Tokens and FLOPs of a completion in one number, `tokens * TOKEN + FLOPs`: adds and compares in that order.
+#: What a completion costs in one number, `merges * MERGE + tokens * TOKEN + FLOPs`, adding and comparing in
+#: that order; `merges` are those with registers that the search came to need.
 TOKEN = 1 << 40
+MERGE = 1 << 52
 #: A price that no completion has; the sum of three is still a 64-bit number.
 NEVER = 1 << 61
 
@@ -44,8 +46,6 @@ class Completion:
         self.edges = lru_cache(maxsize=None)(self._find_edges)
         self._second_branches = lru_cache(maxsize=None)(self._find_second_branches)
         self._last_part = lru_cache(maxsize=20_000)(self._find_last_part)
-        self.needs_registers = lru_cache(maxsize=100_000)(self._find_needs_registers)
-        self.strands = lru_cache(maxsize=20_000)(self._find_strands)
         self._all_onward = lru_cache(maxsize=None)(self._find_all_onward)
         self._onward = lru_cache(maxsize=None)(self._find_onward)
 
@@ -122,7 +122,7 @@ class Completion:
             rest = self.outside(outer, scopes[:-1] if frame.kind in BODY_ATTRIBUTES else scopes)
             onward = _capped((self._all_onward(outer_times) + rest).min(1))
             prices = _capped((self.closings(frame, outer_times) + onward).min(1))
-        if not scopes[-1] or not self.needs_registers(frames):
+        if not scopes[-1]:
             return prices
         onward = _capped((self._all_onward(times) + prices).min(1))
         return np.minimum(prices, _capped((self._merges(scopes[-1], times) + onward).min(1)))
@@ -132,20 +132,6 @@ class Completion:
         widths = [self._table[code].width == INPUT_TYPE.width for code in range(len(self._table))]
         return np.where(widths, 0, NEVER)
 
-    def _find_needs_registers(self, frames: tuple[Frame, ...]) -> bool:
-        """Say whether a block of the innermost scope is open that ops alone may fail to close."""
-        for frame in reversed(frames):
-            if self.strands(frame):
-                return True
-            if frame.kind in BODY_ATTRIBUTES:
-                return False
-        return self.strands(None)
-
-    def _find_strands(self, frame: Frame | None) -> bool:
-        """Say whether some type cannot be brought by ops to where `frame`, or the program, may end."""
-        ends = self.program_ends() if frame is None else self.closings(frame, 1).min(1)
-        return bool(((self._all_onward(1) + ends).min(1) >= NEVER).any())
-
     def _find_merges(self, choices: frozenset[int], times: int) -> np.ndarray:
         """Return the prices `[codes, codes]` of turning one type into another by a merge with a register."""
         prices = np.full((len(self._table), len(self._table)), NEVER, np.int64)
@@ -153,7 +139,7 @@ class Completion:
         for name, code, choice in product(pairs, range(len(self._table)), choices):
             made = self._table.merge(name, (code, choice))
             if made is not None:
-                price = 2 * TOKEN + made.flops * times
+                price = MERGE + 2 * TOKEN + made.flops * times
                 prices[code, made.type] = min(prices[code, made.type], price)
         return prices
 

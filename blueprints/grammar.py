@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from blueprints.completion import NEVER, TOKEN, Completion
+from blueprints.completion import MERGE, NEVER, TOKEN, Completion
 from blueprints.language import COST_WIDTH, LANGUAGE, Language
 from blueprints.prefix import Prefix, Registers, Stepper
 from blueprints.rules import Broken, Rules
@@ -32,7 +32,7 @@ class Option(NamedTuple):
     """The cheapest way on through a structurally legal token.
 
     Attributes:
-        tokens: tokens from it to the end of the shortest program on, itself included.
+        tokens: tokens from it to the end of that program, itself included.
         flops: FLOPs of that program, its own included.
     """
 
@@ -114,7 +114,7 @@ class Grammar:
     def _find_options(self, prefix: Prefix) -> dict[str, Option]:
         """Return every token that some budget allows, in the order of the vocabulary."""
         ways = self._operand_ways(prefix) if prefix.pending else self._free_ways(prefix)
-        options = {token: Option(*divmod(int(price), TOKEN)) for token, price in ways if price < NEVER}
+        options = {token: Option(*divmod(int(price) % MERGE, TOKEN)) for token, price in ways if price < NEVER}
         ids = self.language.vocabulary.ids
         return dict(sorted(options.items(), key=lambda item: ids[item[0]]))
 
@@ -164,8 +164,9 @@ class Grammar:
     def _save_price(self, prefix: Prefix) -> int:
         """Return the price of saving into the best register."""
         registers = self._rules.savable(prefix)
-        if registers and not self._completion.needs_registers(prefix.frames):
-            return 2 * TOKEN + self._price(prefix)
+        here = self._price(prefix)
+        if registers and here < MERGE:
+            return 2 * TOKEN + here
         pending = self._step(prefix, SAVE).prefix
         after = {self._step(pending, token).prefix._replace(held=frozenset()) for token in registers}
         return 2 * TOKEN + min(map(self._price, after), default=NEVER)

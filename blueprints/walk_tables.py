@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from blueprints.completion import NEVER, TOKEN, Completion
+from blueprints.completion import MERGE, NEVER, TOKEN, Completion
 from blueprints.graph import INPUT
 from blueprints.language import Language
 from blueprints.ops import Op
@@ -84,7 +84,6 @@ class WalkTables:
         self._types = language.typing
         self.num_types = len(self._types)
         self.program_ends = completion.program_ends()
-        self.program_strands = completion.needs_registers(())
         self._list_ops_looked_back_at()
         self._list_waiting()
         self._list_modifiers()
@@ -225,6 +224,20 @@ class WalkTables:
         """The merging ops by name."""
         return {op.name: self._merge(op) for op in self.language.ops if op.arity > 1}
 
+    @cached_property
+    def pairs(self) -> Sequence[Merge]:
+        """The merges of two that differ in what they make or cost."""
+        found: list[Merge] = []
+        for merge in self.merges.values():
+            alike = (np.array_equal(merge.land, m.land) and np.array_equal(merge.flops, m.flops) for m in found)
+            if merge.arity == 2 and not any(alike):
+                found.append(merge)
+        return found
+
+    def strands(self, rest: np.ndarray) -> np.ndarray:
+        """Say of which rests `[n, C]`, after two ops, some may lead to no end by ops alone."""
+        return np.full(len(rest), True) if self._ops_fall_short else (rest >= MERGE).any(1)
+
     def _merge(self, op: Op) -> Merge:
         shape = (self.num_types, *[self.num_types + 1] * (op.arity - 1))
         land, flops = np.full(shape, -1), np.zeros(shape, np.int64)
@@ -294,7 +307,13 @@ class WalkTables:
         self.starts = _ways((K, sum(rooms)))
         self.edges = _ways((K, max(len(_finite(self._completion.edges(value, 1))) for value in values)))
         self._known = np.zeros(K, bool)
+        self._ops_fall_short = any(self._falls_short(self.value(2 * key)) for key in range(K))
         self.meet(np.arange(0, K, len(self._looked_back)))
+
+    def _falls_short(self, value: Value) -> bool:
+        """Say whether what made a value keeps ops from some type that they reach from others of its type."""
+        reached = self._completion.body(value, False, 1) < NEVER
+        return not np.array_equal(reached, self._completion.body(Value(value.type), True, 1) < NEVER)
 
     def meet(self, keys: np.ndarray) -> None:
         """Fill what may follow values met for the first time."""
@@ -351,7 +370,6 @@ class Frames:
         ways: `[frames, C, S]` ways through them.
         parts: `[frames, C, C]` ways from the end of a first branch to the types after the block.
         has_parts: `[frames]` whether it is in its first branch, and `parts` counts.
-        strands: `[frames]` whether ops alone may fail to close it.
         separates: `[frames, C]` whether another branch may follow.
     """
 
@@ -370,7 +388,6 @@ class Frames:
         self.ways = _ways((room, C, S))
         self.parts = _ways((room, C, C))
         self.has_parts = np.zeros(room, bool)
-        self.strands = np.zeros(room, bool)
         self.separates = np.zeros((room, C), bool)
 
     def numbers(
@@ -399,7 +416,6 @@ class Frames:
                 closed = self._stepper.closed(frame, end, token)
                 if closed is not None:
                     _set_way(self.ways, (number, end, place), closed[0], TOKEN + closed[1])
-        self.strands[number] = self._completion.strands(frame)
         self.has_parts[number] = frame.kind == BRANCH_START and not given
         if self.has_parts[number]:
             for end, prices in enumerate(self._completion.closings(frame, 1)):
@@ -407,8 +423,8 @@ class Frames:
         return number
 
     def _grow(self) -> None:
-        self.tokens, self.has_parts, self.strands, self.separates = map(
-            _twice, (self.tokens, self.has_parts, self.strands, self.separates)
+        self.tokens, self.has_parts, self.separates = map(
+            _twice, (self.tokens, self.has_parts, self.separates)
         )
         self.ways, self.parts = (
             Ways(*map(np.concatenate, zip(ways, _ways(ways.land.shape), strict=True)))

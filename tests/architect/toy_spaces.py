@@ -3,6 +3,7 @@
 import numpy as np
 
 from architect.policy import Policy, PolicyConfig
+from architect.token_space import CursorWalk
 
 
 class Bandit:
@@ -14,6 +15,9 @@ class Bandit:
 
     def start(self) -> int:
         return 0
+
+    def walk(self, num: int) -> CursorWalk:
+        return CursorWalk(self, num)
 
     def advance(self, cursor: int, token_id: int) -> int:
         assert self.legal(cursor)[token_id], f"token {token_id} is illegal at {cursor}"
@@ -32,6 +36,9 @@ class Brackets:
 
     def start(self) -> tuple[int, int, bool]:
         return (0, 0, True)  # tokens, open brackets, whether the innermost pair is empty
+
+    def walk(self, num: int) -> CursorWalk:
+        return CursorWalk(self, num)
 
     def advance(self, cursor: tuple[int, int, bool], token_id: int) -> tuple[int, int, bool]:
         assert self.legal(cursor)[token_id], f"token {token_id} is illegal at {cursor}"
