@@ -4,6 +4,8 @@ It looks up what walk_tables.py wrote down from the rules and prices of the gram
 definition of legality; it names no rule. Axes: N programs, n some of them, D open blocks, R registers.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from blueprints.completion import MERGE, NEVER, TOKEN
@@ -23,12 +25,43 @@ from blueprints.walk_tables import (
     WalkTables,
 )
 
-#: Prices `[n, C]` of the rest of programs, and after at most one op, or two.
-Levels = tuple[np.ndarray, np.ndarray, np.ndarray]
-
 _BRANCH, _LOOP, _SCAN = map(WalkTables.kind, (BRANCH_START, LOOP_START, SCAN_START))
 #: Where the tokens of a price begin, and which bits are its FLOPs.
 _SHIFT, _TOKENS, _FLOPS = TOKEN.bit_length() - 1, MERGE // TOKEN - 1, TOKEN - 1
+
+#: The rest of a program from where a block ends, and from at most one op before that, or two.
+_AT_ONCE, _AFTER_ONE, _AFTER_TWO = range(3)
+
+
+class Rest(NamedTuple):
+    """What the rest of some programs costs, by the type at which a block of theirs ends.
+
+    Attributes:
+        prices: any number of prices.
+        start: `[n]` where the prices `[3, C]` of each program begin.
+        num_types: C.
+        times: `[n]` how often a step inside the block runs.
+    """
+
+    prices: np.ndarray
+    start: np.ndarray
+    num_types: int
+    times: np.ndarray
+
+    @classmethod
+    def of(cls, levels: np.ndarray, times: np.ndarray) -> "Rest":
+        """Return what `[n, 3, C]` prices say."""
+        start = np.arange(len(levels)) * 3 * levels.shape[2]
+        return cls(levels.ravel(), start, levels.shape[2], times)
+
+    def at(self, ops: int, codes: np.ndarray) -> np.ndarray:
+        """Return the prices at types `[n, ...]` after at most `ops` ops; below 0, a type is none and so is a price."""
+        start = (self.start + ops * self.num_types).reshape(-1, *(1 for _ in codes.shape[1:]))
+        return self.prices.take(start + codes, mode="clip")
+
+    def some(self, rows: np.ndarray) -> "Rest":
+        """Return it for some of the programs."""
+        return self._replace(start=self.start[rows], times=self.times[rows])
 
 
 class BatchWalk:
@@ -42,7 +75,7 @@ class BatchWalk:
         self._tables = tables = grammar_of(language).walk_tables
         self._language = language
         self._max_length = language.max_length if max_length is None else max_length
-        deepest = self._max_length // 2 + 2
+        self._depths = deepest = self._max_length // 2 + 2
         C, R = tables.num_types, len(language.registers.tokens)
         self.ended = np.zeros(num, bool)
         self._length = np.zeros(num, np.int64)
@@ -67,18 +100,18 @@ class BatchWalk:
         self._base = np.zeros((num, deepest), np.int64)
         self._registers = np.full((num, deepest, R), -1)
         self._state_type = np.full((num, deepest), -1)
-        # Prices of the rest of the program, by the type at which the block at some depth ends (`rest`), and
-        # after at most one op more (`rest_1`) or two (`rest_2`); `needs` says whether registers may count.
+        # Prices of the rest by the type at which the block at each depth ends, also with at most one op or two
+        # before it, and whether registers may count in them.
         self._needs = np.zeros((num, deepest), bool)
-        self._rest = np.full((num, deepest, C), NEVER)
-        self._rest_1 = np.full((num, deepest, C), NEVER)
-        self._rest_2 = np.full((num, deepest, C), NEVER)
+        self._prices = np.full((num * deepest, 3, C), NEVER)
         if num:
             self._enter(np.arange(num), np.zeros(num, np.int64))
 
-    @property
-    def _stacks(self) -> Levels:
-        return self._rest, self._rest_1, self._rest_2
+    def _rest(self, rows: np.ndarray, depth: np.ndarray) -> Rest:
+        """Return what is known of the rest outside the blocks at some depth."""
+        place = rows * self._depths + depth
+        C = self._tables.num_types
+        return Rest(self._prices.reshape(-1), place * 3 * C, C, self._times.reshape(-1).take(place))
 
     # -- masks -----------------------------------------------------------------------------------------------
 
@@ -108,16 +141,16 @@ class BatchWalk:
 
     def _mark_free(self, mask: np.ndarray, rows: np.ndarray) -> None:
         """Mark what may follow where nothing waits."""
-        tables, depth = self._tables, self._depth[rows]
-        keys = self._value[rows] >> 1
+        tables, depth, value = self._tables, self._depth[rows], self._value[rows]
+        rest, keys = self._rest(rows, depth), value >> 1
         tables.meet(keys)
-        cost = tables.starts.cost(self._times[rows, depth], keys)
-        prices = cost + _at(self._rest_2[rows, depth], tables.starts.land[keys])
+        prices = tables.starts.cost(keys, rest.times)
+        prices += rest.at(_AFTER_TWO, tables.starts.land.take(keys, 0))
         prices = np.minimum.reduceat(prices, tables.start_first, axis=1)
         mask[rows[:, None], tables.start_tokens] = self._fits(rows, prices)
 
         can_close = self._can_close(rows)
-        here = self._here(rows, depth, self._value[rows], can_close)
+        here = self._price(value, can_close, rest)
         modified = np.flatnonzero(self._modifier[rows])
         if modified.size:
             some = rows[modified]
@@ -127,10 +160,10 @@ class BatchWalk:
         types = tables.type_of(self._value[ending])
         mask[ending, self._language.vocabulary.ids[END]] = tables.program_ends[types] == 0
         if self._registers.shape[2]:
-            self._mark_registers(mask, rows, here)
+            self._mark_registers(mask, rows, here, rest)
         self._mark_closers(mask, rows[can_close & (depth > 0)])
 
-    def _mark_registers(self, mask: np.ndarray, rows: np.ndarray, here: np.ndarray) -> None:
+    def _mark_registers(self, mask: np.ndarray, rows: np.ndarray, here: np.ndarray, rest: Rest) -> None:
         """Mark SAVE, LOAD and merges with registers; `here` `[n]` are the prices of going on."""
         savable = self._savable(rows)
         price = np.where(savable.any(1), here, NEVER)
@@ -138,147 +171,145 @@ class BatchWalk:
         if needy.size:
             price[needy] = self._after_save(rows[needy]).min(1)
         self._mark(mask, rows, SAVE, price + 2 * TOKEN)
-        registers = self._registers[rows, self._scope[rows]]
-        some = np.flatnonzero((registers >= 0).any(1))
-        if some.size:
-            loading = some[~self._loaded[rows[some]]]
-            if loading.size:
-                prices = self._after_load(rows[loading]).min(1)
-                self._mark(mask, rows[loading], LOAD, prices + 2 * TOKEN)
-            for name, merge in self._tables.merges.items():
-                self._mark(mask, rows[some], name, self._through_merge(rows[some], merge, 0) + TOKEN)
+        held = np.flatnonzero((self._registers[rows, self._scope[rows]] >= 0).any(1))
+        if not held.size:
+            return
+        some, rest = rows[held], rest.some(held)
+        for merge in self._tables.merges:
+            fit = self._fits(some, self._through_merge(some, merge, 0, rest) + TOKEN)
+            for name in merge.names:
+                mask[some, self._language.vocabulary.ids[name]] = fit
+        loading = some[~self._loaded[some]]
+        if loading.size:
+            self._mark(mask, loading, LOAD, self._after_load(loading).min(1) + 2 * TOKEN)
 
     def _mark_closers(self, mask: np.ndarray, rows: np.ndarray) -> None:
         """Mark what may close or separate the innermost block, which holds enough for it."""
         if not rows.size:
             return
-        frames, depth = self._tables.frames, self._depth[rows]
-        number, types = self._frame[rows, depth], self._tables.type_of(self._value[rows])
-        times = self._times[rows, depth - 1]
-        land = frames.ways.land[number, types]
-        ids = frames.tokens[number]
-        after = self._tables.code(land, self._closing_ops()[ids], 1)
-        price = frames.ways.cost(times, number, types) + self._here(rows, depth - 1, after, True)
+        tables, frames, depth = self._tables, self._tables.frames, self._depth[rows]
+        number, types = self._frame[rows, depth], tables.type_of(self._value[rows])
+        rest, ways, ids = self._rest(rows, depth - 1), number * tables.num_types + types, frames.tokens[number]
+        after = tables.code(frames.ways.land.take(ways, 0), tables.closing_ops[ids], 1)
+        price = frames.ways.cost(ways, rest.times) + self._price(after, True, rest)
         fit = self._fits(rows, price)
         for place in range(ids.shape[1]):
             mask[rows, ids[:, place]] |= fit[:, place]
         some = rows[frames.separates[number, types]]
         if some.size:
-            deep = self._depth[some]
-            rest, rest_1, _ = self._inside(some, deep, self._separated(some), self._rest_2[some, deep - 1])
-            price = self._price(self._entry[some, deep], True, rest, rest_1, self._times[some, deep])
+            depth = self._depth[some]
+            outer = self._rest(some, depth - 1)
+            inside = self._inside(some, depth, self._separated(some), outer)
+            entry = self._entry[some, depth]
+            price = self._price(entry, True, Rest.of(inside, self._times[some, depth]))
             self._mark(mask, some, BRANCH_SEP, price + TOKEN)
 
     def _mark_waiting(self, mask: np.ndarray, rows: np.ndarray) -> None:
         """Mark what ops, blocks, moves and merges wait for."""
         tables, state = self._tables, self._waiting[rows]
-        chosen = rows[tables.has_options[state]]
+        has_options = tables.has_options[state]
+        chosen = rows[has_options]
         if chosen.size:
-            state, depth = self._waiting[chosen], self._depth[chosen]
-            types = tables.type_of(self._value[chosen])
-            price = tables.options.cost(self._times[chosen, depth], state, types)
-            price += _at(self._rest_2[chosen, depth], tables.options.land[state, types])
-            fit = self._fits(chosen, price.min(2) + TOKEN)
-            for place in range(fit.shape[1]):
-                mask[chosen, tables.option_tokens[state, place]] |= fit[:, place]
-        others = rows[~tables.has_options[self._waiting[rows]]]
+            state = state[has_options]
+            rest = self._rest(chosen, self._depth[chosen])
+            ways = state * tables.num_types + tables.type_of(self._value[chosen])
+            price = tables.options.cost(ways, rest.times)
+            price += rest.at(_AFTER_TWO, tables.options.land.take(ways, 0))
+            tokens = tables.option_tokens[state]
+            fit = self._fits(chosen, price.reshape(*tokens.shape, -1).min(2) + TOKEN)
+            for place in range(tokens.shape[1]):
+                mask[chosen, tokens[:, place]] |= fit[:, place]
+        others = rows[~has_options]
         ids = self._language.vocabulary.ids
         columns = [ids[token] for token in self._language.registers.tokens]
-        for index in np.unique(self._waiting[others]).tolist():
-            some = others[self._waiting[others] == index]
-            prices = self._after_register(some, index)
-            mask[some[:, None], columns] = self._fits(some, prices + TOKEN)
+        waiting = self._waiting[others]
+        for index in np.unique(waiting).tolist():
+            some = others[waiting == index]
+            mask[some[:, None], columns] = self._fits(some, self._after_register(some, index) + TOKEN)
 
     # -- prices ----------------------------------------------------------------------------------------------
 
     def _can_close(self, rows: np.ndarray) -> np.ndarray:
         """Say where the innermost block holds enough to end here, types aside."""
         depth = self._depth[rows]
-        started = ~self._empty[rows] | (
-            (self._kind[rows, depth] == _BRANCH) & (self._ends[rows, depth, 0] >= 0)
-        )
-        return np.where(self._is_body(rows), (self._value[rows] & 1).astype(bool), started)
+        later = (self._kind[rows, depth] == _BRANCH) & (self._ends[rows, depth, 0] >= 0)
+        return np.where(self._is_body(rows), (self._value[rows] & 1) == 1, ~self._empty[rows] | later)
 
     def _is_body(self, rows: np.ndarray) -> np.ndarray:
         """Say where the innermost block is the program, a loop or a scan."""
         return self._depth[rows] == self._base[rows, self._scope[rows]]
 
-    def _here(
-        self, rows: np.ndarray, depth: np.ndarray, value: np.ndarray, can_close: np.ndarray | bool
-    ) -> np.ndarray:
-        """Return the prices of going on from values `[n, ...]` at some depth."""
-        return self._price(
-            value, can_close, self._rest[rows, depth], self._rest_1[rows, depth], self._times[rows, depth]
-        )
-
-    def _price(
-        self,
-        value: np.ndarray,
-        can_close: np.ndarray | bool,
-        rest: np.ndarray,
-        rest_1: np.ndarray,
-        times: np.ndarray,
-    ) -> np.ndarray:
+    def _price(self, value: np.ndarray, can_close: np.ndarray | bool, rest: Rest) -> np.ndarray:
         """Return the prices of going on from values `[n, ...]`: of at least one op, or of closing at once."""
-        keys = np.maximum(value, 0) >> 1
-        self._tables.meet(keys.ravel())
-        edges = self._tables.edges
-        wide = np.broadcast_to(times.reshape(-1, *(1 for _ in keys.shape[1:])), keys.shape)
-        cost = edges.cost(wide.ravel(), keys.ravel()).reshape(*keys.shape, edges.land.shape[1])
-        price = (cost + _at(rest_1, edges.land[keys])).min(-1)
-        at_once = _at(rest, self._tables.type_of(np.maximum(value, 0)))
-        return np.minimum(price, np.where(can_close, at_once, NEVER))
-
-    def _onward(self, rest: np.ndarray, times: np.ndarray) -> Levels:
-        """Return `rest` `[n, C]`, and with at most one op, or two, before it."""
         tables = self._tables
-        plain = tables.code(np.arange(tables.num_types), 0, 0) >> 1
-        land = tables.edges.land[plain]
-        cost = tables.edges.once[plain] + tables.edges.flops[plain] * (times[:, None, None] - 1)
-        rest_1 = np.minimum(rest, (cost + rest[:, land]).min(2))
-        rest_2 = np.minimum(rest, (cost + rest_1[:, land]).min(2))
-        return rest, np.minimum(rest_1, NEVER), np.minimum(rest_2, NEVER)
+        value = np.maximum(value, 0)
+        keys = (value >> 1).ravel()
+        tables.meet(keys)
+        times = rest.times if value.ndim == 1 else np.repeat(rest.times, value.shape[1])
+        shape = (*value.shape, tables.edges.land.shape[1])
+        price = tables.edges.cost(keys, times).reshape(shape)
+        price += rest.at(_AFTER_ONE, tables.edges.land.take(keys, 0).reshape(shape))
+        at_once = rest.at(_AT_ONCE, tables.type_of(value))
+        return np.minimum(price.min(-1), np.where(can_close, at_once, NEVER))
+
+    def _onward(self, rest: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Return the prices `[n, 3, C]` with at most no op, one or two before a rest `[n, C]`."""
+        tables = self._tables
+        levels = np.empty((len(rest), 3, tables.num_types), np.int64)
+        levels[:, _AT_ONCE] = rest
+        cost = tables.plain_edges.once + tables.plain_edges.flops * (times[:, None, None] - 1)
+        for ops in (_AFTER_ONE, _AFTER_TWO):
+            after = levels[:, ops - 1].take(tables.plain_edges.land, 1)
+            after += cost
+            np.minimum(rest, after.min(2), out=levels[:, ops])
+        return levels
 
     def _inside(
         self,
         rows: np.ndarray,
         depth: np.ndarray,
         frame: np.ndarray,
-        outer: np.ndarray,
+        outer: Rest,
         registers: np.ndarray | None = None,
-    ) -> Levels:
-        """Return the prices of the rest inside frames at some depth, the program itself at depth 0.
+    ) -> np.ndarray:
+        """Return the prices `[n, 3, C]` of the rest inside frames, the program itself at depth 0.
 
-        `outer` `[n, C]` are those outside after two ops; `registers` are the row's current ones without them.
+        `registers` are the rows' current ones without them.
         """
-        frames, times = self._tables.frames, self._times[rows, depth - 1]
-        price = frames.ways.cost(times, frame) + _at(outer, frames.ways.land[frame])
-        rest = np.minimum(price.min(2), NEVER)
-        parts = np.flatnonzero(frames.has_parts[frame])
-        if parts.size:
-            some = frame[parts]
-            price = frames.parts.cost(times[parts], some) + _at(outer[parts], frames.parts.land[some])
-            rest[parts] = np.minimum(price.min(2), NEVER)
-        rest[depth == 0] = self._tables.program_ends
-        return self._with_registers(rows, depth, self._onward(rest, self._times[rows, depth]), registers)
+        tables, frames = self._tables, self._tables.frames
+        ends = np.arange(tables.num_types)
+        rest = np.empty((len(rows), tables.num_types), np.int64)
+        first = frames.has_parts[frame]
+        for some, ways in ((np.flatnonzero(~first), frames.ways), (np.flatnonzero(first), frames.parts)):
+            if some.size:
+                inner = outer.some(some)
+                at = (frame[some, None] * tables.num_types + ends).ravel()
+                shape = (len(some), len(ends), ways.land.shape[1])
+                price = ways.cost(at, np.repeat(inner.times, len(ends))).reshape(shape)
+                price += inner.at(_AFTER_TWO, ways.land.take(at, 0).reshape(shape))
+                rest[some] = np.minimum(price.min(2), NEVER)
+        rest[depth == 0] = tables.program_ends
+        times = self._times[rows, depth]
+        return self._with_registers(rows, times, self._onward(rest, times), registers)
 
     def _with_registers(
-        self, rows: np.ndarray, depth: np.ndarray, levels: Levels, registers: np.ndarray | None
-    ) -> Levels:
-        """Return the prices of the rest with merges with registers where ops alone lead to no end."""
-        held = self._registers[rows, self._scope[rows]] if registers is None else registers
-        needy = np.flatnonzero(self._tables.strands(levels[2]) & (held >= 0).any(1))
+        self, rows: np.ndarray, times: np.ndarray, levels: np.ndarray, registers: np.ndarray | None
+    ) -> np.ndarray:
+        """Return prices with merges with registers where ops alone lead to no end."""
+        needy = np.flatnonzero(self._tables.strands(levels[:, _AFTER_TWO]))
         if not needy.size:
             return levels
-        types, times = self._tables.type_of(held[needy]), self._times[rows[needy], depth[needy]]
-        better = levels[0][needy]
-        for merge in self._tables.pairs:
-            land = merge.land[:, types].transpose(1, 0, 2)
-            flops = merge.flops[:, types].transpose(1, 0, 2) * times[:, None, None]
-            price = np.where(land < 0, NEVER, MERGE + 2 * TOKEN + flops + _at(levels[2][needy], land))
-            better = np.minimum(better, price.min(2))
-        for level, prices in zip(levels, self._onward(better, times), strict=True):
-            level[needy] = prices
+        some = rows[needy]
+        held = self._registers[some, self._scope[some]] if registers is None else registers[needy]
+        types, times = self._tables.type_of(held), times[needy]
+        rest, better = Rest.of(levels[needy], times), levels[needy, _AT_ONCE]
+        for merge in self._tables.merges:
+            if merge.arity == 2:
+                land = merge.land[:, types].transpose(1, 0, 2)
+                flops = merge.flops[:, types].transpose(1, 0, 2) * times[:, None, None]
+                price = MERGE + 2 * TOKEN + flops + rest.at(_AFTER_TWO, land)
+                better = np.minimum(better, np.where(land < 0, NEVER, price).min(2))
+        levels[needy] = self._onward(better, times)
         return levels
 
     # -- registers -------------------------------------------------------------------------------------------
@@ -308,48 +339,52 @@ class BatchWalk:
             return self._after_save(rows)
         if state.name == LOAD:
             return self._after_load(rows)
-        merge = self._tables.merges[state.name]
+        merge = self._tables.merge_of[state.name]
         types = self._register_types(rows)
         if state.num_registers + 2 < merge.arity:
+            rest = self._rest(rows, self._depth[rows])
             prices = [
-                self._through_merge(rows, merge, state.num_registers, types[:, register])
+                self._through_merge(rows, merge, state.num_registers, rest, types[:, register])
                 for register in range(types.shape[1])
             ]
             return np.stack(prices, 1)
-        depth = self._depth[rows]
+        rest = self._rest(rows, self._depth[rows])
         land, flops = self._merged(rows, merge, state.num_registers, types)
         after = self._tables.code(land, merge.op, 1)
-        price = flops * self._times[rows, depth][:, None] + self._here(rows, depth, after, True)
+        price = flops * rest.times[:, None] + self._price(after, True, rest)
         return np.where(land < 0, NEVER, price)
 
     def _after_save(self, rows: np.ndarray) -> np.ndarray:
         """Return the prices `[n, R]` after saving in each register."""
-        depth, can_close = self._depth[rows], self._can_close(rows)
-        savable = self._savable(rows)
-        here = self._here(rows, depth, self._value[rows], can_close)
+        rest, can_close, savable = self._rest(rows, self._depth[rows]), self._can_close(rows), self._savable(rows)
+        here = self._price(self._value[rows], can_close, rest)
         prices = np.where(savable, here[:, None], NEVER)
-        needy = here >= MERGE
-        if needy.any():
-            saving = savable[:, : self._language.num_taps] & needy[:, None]
-            at, tap = np.nonzero(saving)
-            some = rows[at]
-            registers = self._registers[some, self._scope[some]]
-            registers[np.arange(len(some)), tap] = self._value[some]
-            rest, rest_1, _ = self._relevel(some, registers, keep=False)
-            prices[at, tap] = self._price(
-                self._value[some], can_close[at], rest, rest_1, self._times[some, depth[at]]
-            )
+        changing = savable & (here >= MERGE)[:, None]
+        changing[:, self._language.num_taps :] = False
+        registers = self._registers[rows, self._scope[rows]]
+        # Saving in one empty tap or in another is the same to what follows.
+        empty = registers < 0
+        again = empty & (empty.cumsum(1) > 1)
+        at, tap = np.nonzero(changing & ~again)
+        if at.size:
+            some, after = rows[at], registers[at]
+            after[np.arange(len(some)), tap] = self._value[some]
+            levels = self._relevel(some, after, keep=False)
+            rest = Rest.of(levels, rest.times[at])
+            prices[at, tap] = self._price(self._value[some], can_close[at], rest)
+            same = prices[np.arange(len(rows)), empty.argmax(1)]
+            prices = np.where(changing & again, same[:, None], prices)
         return prices
 
     def _after_load(self, rows: np.ndarray) -> np.ndarray:
         """Return the prices `[n, R]` after loading each register."""
         registers = self._registers[rows, self._scope[rows]]
-        can_close = np.where(self._is_body(rows)[:, None], registers & 1 == 1, True)
-        prices = self._here(rows, self._depth[rows], registers, can_close)
+        can_close = ~self._is_body(rows)[:, None] | (registers & 1 == 1)
+        prices = self._price(registers, can_close, self._rest(rows, self._depth[rows]))
         return np.where((registers >= 0) & ~self._held_bits(rows, 0), prices, NEVER)
 
     def _register_types(self, rows: np.ndarray) -> np.ndarray:
-        """Return the types `[n, R]` that registers hold, or C."""
+        """Return the types `[n, R]` that registers hold, or -1."""
         return self._tables.type_of(self._registers[rows, self._scope[rows]])
 
     def _merged(
@@ -363,7 +398,7 @@ class BatchWalk:
         return merge.land[(*index, *more)], merge.flops[(*index, *more)]
 
     def _through_merge(
-        self, rows: np.ndarray, merge: Merge, num_given: int, given: np.ndarray | None = None
+        self, rows: np.ndarray, merge: Merge, num_given: int, rest: Rest, given: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the prices `[n]` of the registers that a merge still needs, and all after it.
 
@@ -375,9 +410,8 @@ class BatchWalk:
         if given is not None:
             more, num_missing = [given[:, None], types], num_missing - 1
         land, flops = self._merged(rows, merge, num_given, *more)
-        depth = self._depth[rows]
-        times = self._times[rows, depth].reshape(-1, *(1 for _ in land.shape[1:]))
-        price = num_missing * TOKEN + flops * times + _at(self._rest_2[rows, depth], land)
+        times = rest.times.reshape(-1, *(1 for _ in land.shape[1:]))
+        price = num_missing * TOKEN + flops * times + rest.at(_AFTER_TWO, land)
         return np.where(land < 0, NEVER, price).reshape(len(rows), -1).min(1)
 
     # -- steps -----------------------------------------------------------------------------------------------
@@ -474,13 +508,13 @@ class BatchWalk:
         """Work out the prices at the innermost depth, whose frame is new."""
         depth = self._depth[rows]
         self._frame[rows, depth] = frame
-        self._keep(rows, depth, self._inside(rows, depth, frame, self._rest_2[rows, depth - 1]))
+        self._keep(rows, depth, self._inside(rows, depth, frame, self._rest(rows, np.maximum(depth - 1, 0))))
 
-    def _keep(self, rows: np.ndarray, depth: np.ndarray, levels: Levels) -> None:
+    def _keep(self, rows: np.ndarray, depth: np.ndarray, levels: np.ndarray) -> None:
+        """Remember the prices `[n, 3, C]` at some depth of the current scope."""
         inherited = (self._base[rows, self._scope[rows]] < depth) & self._needs[rows, depth - 1]
-        self._needs[rows, depth] = self._tables.strands(levels[2]) | inherited
-        for stack, prices in zip(self._stacks, levels, strict=True):
-            stack[rows, depth] = prices
+        self._needs[rows, depth] = self._tables.strands(levels[:, _AFTER_TWO]) | inherited
+        self._prices[rows * self._depths + depth] = levels
 
     def _separated(self, rows: np.ndarray) -> np.ndarray:
         """Return the numbers of the innermost frames once their current part ends here."""
@@ -502,7 +536,8 @@ class BatchWalk:
         depth, types = self._depth[rows], self._tables.type_of(self._value[rows])
         frames, frame = self._tables.frames, self._frame[rows, depth]
         place = (frames.tokens[frame] == tokens[:, None]).argmax(1)
-        land, flops = frames.ways.land[frame, types, place], frames.ways.flops[frame, types, place]
+        way = frame * self._tables.num_types + types
+        land, flops = frames.ways.land[way, place], frames.ways.flops[way, place]
         self._flops[rows] += flops * self._times[rows, depth - 1]
         self._scope[rows] -= np.isin(self._kind[rows, depth], (_LOOP, _SCAN))
         self._depth[rows] -= 1
@@ -528,7 +563,7 @@ class BatchWalk:
         elif state.name == SAVE:
             self._save(rows, register)
         else:
-            merge = self._tables.merges[state.name]
+            merge = self._tables.merge_of[state.name]
             self._given[rows, state.num_registers] = self._tables.type_of(
                 self._registers[rows, scope, register]
             )
@@ -555,32 +590,20 @@ class BatchWalk:
         self._become(rows, self._tables.code(land, merge.op, 1))
         self._empty[rows] = False
 
-    def _relevel(
-        self, rows: np.ndarray, registers: np.ndarray, *, keep: bool
-    ) -> Levels:
+    def _relevel(self, rows: np.ndarray, registers: np.ndarray, *, keep: bool) -> np.ndarray:
         """Work out the prices at all depths of the current scope with other registers; return the innermost.
 
         With `keep` they are remembered.
         """
         base, depth = self._base[rows, self._scope[rows]], self._depth[rows]
-        levels = tuple(np.empty((len(rows), self._tables.num_types), np.int64) for _ in range(3))
-        for step in range(int((depth - base).max(initial=-1)) + 1):
+        levels = np.empty((len(rows), 3, self._tables.num_types), np.int64)
+        for step in range(int((depth - base).max()) + 1):
             at = np.flatnonzero(base + step <= depth)
             some, deep = rows[at], base[at] + step
-            outer = levels[2][at] if step else self._rest_2[some, deep - 1]
-            found = self._inside(some, deep, self._frame[some, deep], outer, registers[at])
-            for level, prices in zip(levels, found, strict=True):
-                level[at] = prices
+            outer = self._rest(some, np.maximum(deep - 1, 0))
+            if step:
+                outer = Rest.of(levels[at], outer.times)
+            levels[at] = self._inside(some, deep, self._frame[some, deep], outer, registers[at])
             if keep:
-                self._keep(some, deep, found)
+                self._keep(some, deep, levels[at])
         return levels
-
-    def _closing_ops(self) -> np.ndarray:
-        """Return `[V]` under which number the op behind a closing token is looked back at."""
-        return np.where(self._tables.action[0] == CLOSES, self._tables.number[0], 0)
-
-
-def _at(prices: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the prices `[n, C]` at codes `[n, ...]`; those outside give any price."""
-    first = np.arange(len(prices)).reshape(-1, *(1 for _ in codes.shape[1:])) * prices.shape[1]
-    return prices.ravel().take(first + codes, mode="clip")

@@ -6,7 +6,7 @@ further run. Axes: C types, K values (a type and the op that a rule looks back a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import NamedTuple
@@ -36,19 +36,18 @@ ENDS, WAITS, APPLIES, MODIFIES, OPENS, SEPARATES, CLOSES, TAKES_REGISTER = range
 
 
 class Ways(NamedTuple):
-    """Ways on: the type that each lands at, and its cost in two arrays (see above)."""
+    """Ways on, `[rows, W]`: the type that each lands at, and its cost in two arrays (see above)."""
 
     land: np.ndarray
     once: np.ndarray
     flops: np.ndarray
 
-    def cost(self, times: np.ndarray, *index: np.ndarray) -> np.ndarray:
-        """Return the costs of some rows whose steps run `times` often; `times[:, None]` must broadcast."""
-        cost = self.once[index]
+    def cost(self, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Return the costs `[n, W]` of some rows whose steps run `times` `[n]` often."""
+        cost = self.once.take(rows, 0)
         often = np.flatnonzero(times > 1)
         if often.size:
-            more = (times[often] - 1).reshape(-1, *(1 for _ in cost.shape[1:]))
-            cost[often] += self.flops[tuple(i[often] for i in index)] * more
+            cost[often] += self.flops.take(rows[often], 0) * (times[often, None] - 1)
         return cost
 
 
@@ -65,8 +64,17 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """A merging op: `land` and `flops` are `[C, C + 1, ...]` by the types merged; index C merges with nothing."""
+    """Merging ops that make and cost the same.
 
+    Attributes:
+        names: their tokens.
+        arity: how many values they merge.
+        op: number under which they are looked back at.
+        land: `[C, C + 1, ...]` type of the merged, or -1; the last index of an axis merges with nothing.
+        flops: FLOPs in it.
+    """
+
+    names: tuple[str, ...]
     arity: int
     op: int
     land: np.ndarray
@@ -99,23 +107,24 @@ class WalkTables:
     def _list_ops_looked_back_at(self) -> None:
         names = {op for row in self.language.ops for op in row.no_op_after}
         self._looked_back = {name: index for index, name in enumerate((INPUT, *sorted(names)))}
+        self._op_bits = (len(self._looked_back) - 1).bit_length()
 
     def op_index(self, name: str) -> int:
         """Return the number under which an op is looked back at; 0 is any other."""
         return self._looked_back.get(name, 0)
 
     def code(self, type_: np.ndarray | int, op: np.ndarray | int, made: int) -> np.ndarray:
-        """Return values as integers."""
-        return np.asarray((np.asarray(type_) * len(self._looked_back) + op) * 2 + made)
+        """Return values as integers: from the low bits up, whether made, the op, and the type."""
+        return np.asarray(((np.asarray(type_) << self._op_bits) + op) * 2 + made)
 
     def type_of(self, value: np.ndarray) -> np.ndarray:
-        """Return the types of values; of no value, -1, that of nothing, which is C."""
-        return np.where(value < 0, self.num_types, value // (2 * len(self._looked_back)))
+        """Return the types of values; of no value, -1, that is -1 too."""
+        return value >> (self._op_bits + 1)
 
     def value(self, code: int) -> Value:
         """Return the value behind an integer."""
         key, made = divmod(code, 2)
-        type_, op = divmod(key, len(self._looked_back))
+        type_, op = divmod(key, 1 << self._op_bits)
         return Value(type_, list(self._looked_back)[op], bool(made))
 
     # -- tokens ----------------------------------------------------------------------------------------------
@@ -187,6 +196,8 @@ class WalkTables:
                 else:
                     self._set(index, token, *self._take(state.name, (*state.given, token)))
 
+        self.closing_ops = np.where(self.action[0] == CLOSES, self.number[0], 0)
+
     def _set(self, waiting: int, token: str, action: int, number: int) -> None:
         column = self.language.vocabulary.ids.get(token)
         if column is not None:
@@ -220,19 +231,21 @@ class WalkTables:
         self.made_modifier = np.array([self.modifier_of.get(op.name, 0) for op, _ in self.applied])
 
     @cached_property
-    def merges(self) -> Mapping[str, Merge]:
-        """The merging ops by name."""
-        return {op.name: self._merge(op) for op in self.language.ops if op.arity > 1}
+    def merges(self) -> Sequence[Merge]:
+        """The merging ops, those together that make and cost the same."""
+        found: list[Merge] = []
+        for op in self.language.ops:
+            if op.arity > 1:
+                merge = self._merge(op)
+                place = next((i for i, other in enumerate(found) if _alike(other, merge)), len(found))
+                names = (*(found[place].names if place < len(found) else ()), op.name)
+                found[place : place + 1] = [replace(merge, names=names)]
+        return found
 
     @cached_property
-    def pairs(self) -> Sequence[Merge]:
-        """The merges of two that differ in what they make or cost."""
-        found: list[Merge] = []
-        for merge in self.merges.values():
-            alike = (np.array_equal(merge.land, m.land) and np.array_equal(merge.flops, m.flops) for m in found)
-            if merge.arity == 2 and not any(alike):
-                found.append(merge)
-        return found
+    def merge_of(self) -> Mapping[str, Merge]:
+        """The merging ops by name."""
+        return {name: merge for merge in self.merges for name in merge.names}
 
     def strands(self, rest: np.ndarray) -> np.ndarray:
         """Say of which rests `[n, C]`, after two ops, some may lead to no end by ops alone."""
@@ -245,10 +258,10 @@ class WalkTables:
             made = self._types.merge(op.name, codes)
             if made is not None:
                 land[codes], flops[codes] = made
-        return Merge(op.arity, self.op_index(op.name), land, flops)
+        return Merge((op.name,), op.arity, self.op_index(op.name), land, flops)
 
     def _tabulate_options(self) -> None:
-        """Write down the tokens that ops and settings wait for, `[waiting, J]`, and ways `[waiting, C, J, W]`."""
+        """Write down the tokens that ops and settings wait for, `[waiting, J]`, and ways `[waiting * C, J * W]`."""
         ids = self.language.vocabulary.ids
         rows: dict[tuple[int, int, int], tuple[str, Mapping[int, int]]] = {}
         for index, state in enumerate(self.waiting[1:], 1):
@@ -262,11 +275,11 @@ class WalkTables:
         W = max((len(landings) for _, landings in rows.values()), default=1)
         self.has_options = np.zeros(len(self.waiting), bool)
         self.option_tokens = np.zeros((len(self.waiting), J), np.int64)
-        self.options = _ways((len(self.waiting), self.num_types, J, W))
+        self.options = _ways((len(self.waiting) * self.num_types, J * W))
         for (index, code, number), (token, landings) in rows.items():
             self.has_options[index] = True
             self.option_tokens[index, number] = ids[token]
-            _fill(self.options, (index, code, number), landings)
+            _fill(self.options, index * self.num_types + code, landings, number * W)
 
     def _is_merge(self, name: str) -> bool:
         return name in self.language.table and self.language.table[name].arity > 1
@@ -293,7 +306,7 @@ class WalkTables:
 
     def _lay_out_starts(self) -> None:
         """Lay out `edges`, what one op leads to `[K, E]`, and `starts`, what a token starts `[K, W]`."""
-        K = self.num_types * len(self._looked_back)
+        K = self.num_types << self._op_bits
         codes, ids = range(self.num_types), self.language.vocabulary.ids
         values = [Value(code) for code in codes]
         names = [op.name for op in self.language.ops if op.arity == 1]
@@ -307,8 +320,12 @@ class WalkTables:
         self.starts = _ways((K, sum(rooms)))
         self.edges = _ways((K, max(len(_finite(self._completion.edges(value, 1))) for value in values)))
         self._known = np.zeros(K, bool)
-        self._ops_fall_short = any(self._falls_short(self.value(2 * key)) for key in range(K))
-        self.meet(np.arange(0, K, len(self._looked_back)))
+        self._ops_fall_short = any(
+            self._falls_short(Value(code, op)) for code in codes for op in self._looked_back
+        )
+        plain = np.arange(0, K, 1 << self._op_bits)
+        self.meet(plain)
+        self.plain_edges = Ways(*(array[plain] for array in self.edges))
 
     def _falls_short(self, value: Value) -> bool:
         """Say whether what made a value keeps ops from some type that they reach from others of its type."""
@@ -323,17 +340,17 @@ class WalkTables:
 
     def _meet(self, key: int) -> None:
         value = self.value(2 * key)
-        _fill(self.edges, (key,), _finite(self._completion.edges(value, 1)))
+        _fill(self.edges, key, _finite(self._completion.edges(value, 1)))
         first = dict(zip(self.start_tokens.tolist(), self.start_first.tolist(), strict=True))
         ids = self.language.vocabulary.ids
         for op in self.language.ops:
             if op.arity == 1 and self._rules.op(value, op) is None:
                 landings = self._op_landings(op, (), value.type)
-                _fill(self.starts, (key,), {c: p + TOKEN for c, p in landings.items()}, first[ids[op.name]])
+                _fill(self.starts, key, {c: p + TOKEN for c, p in landings.items()}, first[ids[op.name]])
         for token in self.language.blocks:
             if self._rules.block_start(value, token) is None:
                 ends = self._completion.any_block_ends(value, token, 1)
-                _fill(self.starts, (key,), _finite(ends), first[ids[token]])
+                _fill(self.starts, key, _finite(ends), first[ids[token]])
         self._known[key] = True
 
     # -- blocks ----------------------------------------------------------------------------------------------
@@ -367,8 +384,8 @@ class Frames:
 
     Attributes:
         tokens: `[frames, S]` ids of the closing tokens, 0 where there are fewer.
-        ways: `[frames, C, S]` ways through them.
-        parts: `[frames, C, C]` ways from the end of a first branch to the types after the block.
+        ways: `[frames * C, S]` ways through them, a row for each type at the end.
+        parts: `[frames * C, C]` ways from the end of a first branch to the types after the block.
         has_parts: `[frames]` whether it is in its first branch, and `parts` counts.
         separates: `[frames, C]` whether another branch may follow.
     """
@@ -385,8 +402,8 @@ class Frames:
         arities = [tables.language.table[op].arity for op in merges]
         C, S = tables.num_types, max([1, *(arities.count(arity) for arity in arities)])
         self.tokens = np.zeros((room, S), np.int64)
-        self.ways = _ways((room, C, S))
-        self.parts = _ways((room, C, C))
+        self.ways = _ways((room * C, S))
+        self.parts = _ways((room * C, C))
         self.has_parts = np.zeros(room, bool)
         self.separates = np.zeros((room, C), bool)
 
@@ -400,7 +417,8 @@ class Frames:
 
     def _meet(self, key: tuple[int, int, int, int]) -> int:
         """Fill the next row for a frame; frames that close alike need not share one. Row 0 is no frame's."""
-        number = self._numbers[key] = len(self._numbers) + 1
+        number, C = len(self._numbers) + 1, self._tables.num_types
+        self._numbers[key] = number
         if number == len(self.tokens):
             self._grow()
         kind, entry, *ends = key
@@ -412,14 +430,14 @@ class Frames:
         tokens = [token for token in closers if token != BRANCH_SEP]
         for place, token in enumerate(tokens):
             self.tokens[number, place] = self._tables.language.vocabulary.ids[token]
-            for end in range(self._tables.num_types):
+            for end in range(C):
                 closed = self._stepper.closed(frame, end, token)
                 if closed is not None:
-                    _set_way(self.ways, (number, end, place), closed[0], TOKEN + closed[1])
+                    _fill(self.ways, number * C + end, {closed[0]: TOKEN + closed[1]}, place)
         self.has_parts[number] = frame.kind == BRANCH_START and not given
         if self.has_parts[number]:
             for end, prices in enumerate(self._completion.closings(frame, 1)):
-                _fill(self.parts, (number, end), _finite(prices))
+                _fill(self.parts, number * C + end, _finite(prices))
         return number
 
     def _grow(self) -> None:
@@ -440,17 +458,19 @@ def _ways(shape: tuple[int, ...]) -> Ways:
     return Ways(np.zeros(shape, np.int64), np.full(shape, NEVER, np.int64), np.zeros(shape, np.int64))
 
 
+def _alike(a: Merge, b: Merge) -> bool:
+    """Say whether two merges make and cost the same, and look the same to what follows."""
+    same = a.arity == b.arity and a.op == b.op
+    return same and np.array_equal(a.land, b.land) and np.array_equal(a.flops, b.flops)
+
+
 def _finite(prices: np.ndarray) -> dict[int, int]:
     """Return the prices of the types that can be reached, by their codes."""
     reached = np.flatnonzero(prices < NEVER)
     return dict(zip(reached.tolist(), prices[reached].tolist(), strict=True))
 
 
-def _fill(ways: Ways, index: tuple[int, ...], landings: Mapping[int, int], first: int = 0) -> None:
+def _fill(ways: Ways, row: int, landings: Mapping[int, int], first: int = 0) -> None:
     """Write ways to types at their prices, from the place `first` on."""
     for place, (code, price) in enumerate(landings.items(), first):
-        _set_way(ways, (*index, place), code, price)
-
-
-def _set_way(ways: Ways, index: tuple[int, ...], code: int, price: int) -> None:
-    ways.land[index], ways.once[index], ways.flops[index] = code, price, price % TOKEN
+        ways.land[row, place], ways.once[row, place], ways.flops[row, place] = code, price, price % TOKEN
