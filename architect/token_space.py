@@ -14,7 +14,7 @@ Cursor = Any
 
 
 class Walk(Protocol):
-    """Many prefixes at once, all empty at first; a program that took its end marker may only take it again."""
+    """Many prefixes at once, empty at first; a program that took its end marker may only take it again."""
 
     def legal(self) -> np.ndarray:
         """Return the masks `[N, V]` of the legal next tokens; no row is empty."""

@@ -46,6 +46,7 @@ __all__ = [
     "LANGUAGE",
     "OPS",
     "Attribute",
+    "BatchWalk",
     "Blueprint",
     "BlueprintError",
     "BlueprintModule",

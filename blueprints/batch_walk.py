@@ -55,7 +55,7 @@ class Rest(NamedTuple):
         return cls(levels.ravel(), start, levels.shape[2], times)
 
     def at(self, ops: int, codes: np.ndarray) -> np.ndarray:
-        """Return the prices at types `[n, ...]` after at most `ops` ops; below 0, a type is none and so is a price."""
+        """Return the prices at types `[n, ...]` after at most `ops` ops; at a type below 0, any price."""
         start = (self.start + ops * self.num_types).reshape(-1, *(1 for _ in codes.shape[1:]))
         return self.prices.take(start + codes, mode="clip")
 
@@ -100,8 +100,8 @@ class BatchWalk:
         self._base = np.zeros((num, deepest), np.int64)
         self._registers = np.full((num, deepest, R), -1)
         self._state_type = np.full((num, deepest), -1)
-        # Prices of the rest by the type at which the block at each depth ends, also with at most one op or two
-        # before it, and whether registers may count in them.
+        # Prices of the rest by the type at which the block at each depth ends, and with at most one op or two
+        # before that; and whether registers may count in them.
         self._needs = np.zeros((num, deepest), bool)
         self._prices = np.full((num * deepest, 3, C), NEVER)
         if num:
@@ -189,7 +189,11 @@ class BatchWalk:
             return
         tables, frames, depth = self._tables, self._tables.frames, self._depth[rows]
         number, types = self._frame[rows, depth], tables.type_of(self._value[rows])
-        rest, ways, ids = self._rest(rows, depth - 1), number * tables.num_types + types, frames.tokens[number]
+        rest, ways, ids = (
+            self._rest(rows, depth - 1),
+            number * tables.num_types + types,
+            frames.tokens[number],
+        )
         after = tables.code(frames.ways.land.take(ways, 0), tables.closing_ops[ids], 1)
         price = frames.ways.cost(ways, rest.times) + self._price(after, True, rest)
         fit = self._fits(rows, price)
@@ -297,7 +301,7 @@ class BatchWalk:
     ) -> np.ndarray:
         """Return prices with merges with registers where ops alone lead to no end."""
         needy = np.flatnonzero(self._tables.strands(levels[:, _AFTER_TWO]))
-        if not needy.size:
+        if not (needy.size and self._registers.shape[2]):
             return levels
         some = rows[needy]
         held = self._registers[some, self._scope[some]] if registers is None else registers[needy]
@@ -323,7 +327,7 @@ class BatchWalk:
         num_taps, R = self._language.num_taps, self._registers.shape[2]
         open_ = ~self._held_bits(rows, 0)
         open_[:, :num_taps] &= ~self._loaded[rows, None]
-        if R > num_taps:
+        if self._language.num_states:
             state_type = self._state_type[rows, self._scope[rows]]
             types = self._tables.type_of(self._value[rows])
             fits = (state_type >= 0) & self._tables.same_width[types, state_type]
@@ -356,7 +360,11 @@ class BatchWalk:
 
     def _after_save(self, rows: np.ndarray) -> np.ndarray:
         """Return the prices `[n, R]` after saving in each register."""
-        rest, can_close, savable = self._rest(rows, self._depth[rows]), self._can_close(rows), self._savable(rows)
+        rest, can_close, savable = (
+            self._rest(rows, self._depth[rows]),
+            self._can_close(rows),
+            self._savable(rows),
+        )
         here = self._price(self._value[rows], can_close, rest)
         prices = np.where(savable, here[:, None], NEVER)
         changing = savable & (here >= MERGE)[:, None]

@@ -114,9 +114,9 @@ class Grammar:
     def _find_options(self, prefix: Prefix) -> dict[str, Option]:
         """Return every token that some budget allows, in the order of the vocabulary."""
         ways = self._operand_ways(prefix) if prefix.pending else self._free_ways(prefix)
-        options = {token: Option(*divmod(int(price) % MERGE, TOKEN)) for token, price in ways if price < NEVER}
         ids = self.language.vocabulary.ids
-        return dict(sorted(options.items(), key=lambda item: ids[item[0]]))
+        known = sorted((ids[token], token, int(price) % MERGE) for token, price in ways if price < NEVER)
+        return {token: Option(*divmod(price, TOKEN)) for _, token, price in known}
 
     def _operand_ways(self, prefix: Prefix) -> Iterator[tuple[str, int]]:
         """Yield the tokens that the pending op, block or move takes, each with the price from it on."""

@@ -24,11 +24,8 @@ from blueprints.vocabulary import (
     BODY_ATTRIBUTES,
     BRANCH_SEP,
     BRANCH_START,
-    END,
     LOAD,
-    LOOP_START,
     SAVE,
-    SCAN_START,
 )
 
 #: What a token does to a prefix, given what it waits for.
@@ -82,7 +79,7 @@ class Merge:
 
 
 class WalkTables:
-    """Everything that a walk looks up; the parts that depend on frames and values are filled as they are met."""
+    """All that a walk looks up; what depends on frames and values is filled as they are met."""
 
     def __init__(self, language: Language, stepper: Stepper, completion: Completion, rules: Rules) -> None:
         self.language = language
@@ -150,7 +147,9 @@ class WalkTables:
         ids = self.language.vocabulary.ids
         states: dict[tuple[str, ...], int] = {(): 0}
         following: list[dict[int, tuple[str, ...]]] = [{}]
-        queue = [(op.name,) for op in self.language.ops if len(op.required) < len(op.attributes)]
+        queue: list[tuple[str, ...]] = [
+            (op.name,) for op in self.language.ops if len(op.required) < len(op.attributes)
+        ]
         while queue:
             state = queue.pop(0)
             if state in states:
@@ -249,7 +248,7 @@ class WalkTables:
 
     def strands(self, rest: np.ndarray) -> np.ndarray:
         """Say of which rests `[n, C]`, after two ops, some may lead to no end by ops alone."""
-        return np.full(len(rest), True) if self._ops_fall_short else (rest >= MERGE).any(1)
+        return (rest >= (0 if self._ops_fall_short else MERGE)).any(1)
 
     def _merge(self, op: Op) -> Merge:
         shape = (self.num_types, *[self.num_types + 1] * (op.arity - 1))
@@ -261,7 +260,7 @@ class WalkTables:
         return Merge((op.name,), op.arity, self.op_index(op.name), land, flops)
 
     def _tabulate_options(self) -> None:
-        """Write down the tokens that ops and settings wait for, `[waiting, J]`, and ways `[waiting * C, J * W]`."""
+        """Write down the tokens that ops and settings wait for, and the ways `[waiting * C, J * W]` on."""
         ids = self.language.vocabulary.ids
         rows: dict[tuple[int, int, int], tuple[str, Mapping[int, int]]] = {}
         for index, state in enumerate(self.waiting[1:], 1):
@@ -310,7 +309,9 @@ class WalkTables:
         codes, ids = range(self.num_types), self.language.vocabulary.ids
         values = [Value(code) for code in codes]
         names = [op.name for op in self.language.ops if op.arity == 1]
-        rooms = [max(len(self._op_landings(self.language.table[name], (), c)) for c in codes) for name in names]
+        rooms = [
+            max(len(self._op_landings(self.language.table[name], (), c)) for c in codes) for name in names
+        ]
         for token in self.language.blocks:
             names.append(token)
             ends = (self._completion.any_block_ends(value, token, 1) for value in values)
