@@ -26,6 +26,7 @@ from blueprints import (
 )
 from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.graph import Graph, Node
+from blueprints.ops import Attribute
 from blueprints.printer import to_tokens
 from scripts import language_reference
 
@@ -77,6 +78,77 @@ def test_the_examples_of_a_rule_break_and_mend_it(row):
     assert parse(row.mends.split()).tokens == tuple(row.mends.split())
     assert row.meaning.endswith(".")
     assert row.reason.endswith(".")
+
+
+@pytest.mark.parametrize(("rule", "tokens"), CASES, ids=lambda case: case if isinstance(case, str) else "")
+def test_reasons_read_as_sentences(rule, tokens):
+    reason = goldens.refusal(tokens).reason
+    if reason.startswith("the program ends "):
+        assert reason.split()[3] in ("before", "inside", "at", "with")
+    else:
+        token, verb = re.match(r"(\S+) \(token \d+\) (\w+) ", reason).groups()
+        assert token.strip("'") in tokens
+        assert verb == "would" or verb.endswith("s")
+    assert not re.search(r"\b1 \w+s\b", reason)
+
+
+WITHOUT_BLEND = Language(ops=tuple(op for op in LANGUAGE.ops if op.name != "BLEND"))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "rule", "token"),
+    [
+        ("LOOP_START REPEAT_2 BRANCH_START POOL_MEAN BRANCH_SEP POOL_MAX", LANGUAGE, "too-long", 5),
+        (
+            "LOOP_START REPEAT_2 BRANCH_START POOL_MEAN BRANCH_SEP POOL_MAX",
+            WITHOUT_BLEND,
+            "loop-changes-type",
+            5,
+        ),
+        ("LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN SAVE TAP_0", LANGUAGE, "loop-changes-type", 6),
+        ("POOL_MEAN LOOP_START REPEAT_2 LINEAR OUT_DIM_HALF LOOP_END", LANGUAGE, "width-mismatch", 5),
+    ],
+)
+def test_a_body_that_lost_its_last_sequence_is_named_so_where_nothing_can_bring_one_back(
+    text, language, rule, token
+):
+    with pytest.raises(BlueprintError) as caught:
+        parse(text.split(), language)
+    assert (caught.value.rule, caught.value.position) == (rule, token)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN ADD TAP_0 LOOP_END",
+        "LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN SAVE TAP_1 LOAD TAP_0 MUL TAP_1 LOOP_END",
+        "LOOP_START REPEAT_2 RES_START POOL_MEAN LOOP_START REPEAT_3 TANH LOOP_END RES_END LOOP_END",
+        "LOOP_START REPEAT_2 BRANCH_START POOL_MEAN BRANCH_SEP TANH MERGE_ADD LOOP_END",
+        "LOOP_START REPEAT_2 BRANCH_START TANH BRANCH_SEP GELU BRANCH_SEP POOL_MAX MERGE_BLEND LOOP_END",
+    ],
+)
+def test_a_body_may_pool_where_a_sequence_is_left(text):
+    assert parse(text.split()).graph.type.time == "sequence"
+
+
+def test_what_is_wanted_is_named_in_short():
+    rows = tuple(
+        dataclasses.replace(op, attributes=(Attribute(name="side", tokens={"LEFT": 0, "RIGHT": 1}),))
+        if op.name == "SHIFT"
+        else op
+        for op in LANGUAGE.ops
+    )
+    for text, language, named in (
+        ("SHIFT", Language(ops=rows), "the program ends before SHIFT has its LEFT or RIGHT"),
+        (
+            "SCAN_START OUT_DIM_IN TANH ADD",
+            Language(num_taps=0),
+            "the program ends before ADD has its STATE_*",
+        ),
+    ):
+        with pytest.raises(BlueprintError) as caught:
+            parse(text.split(), language)
+        assert caught.value.reason == named
 
 
 def test_an_unknown_rule_is_answered_with_the_known_ones():
