@@ -176,10 +176,9 @@ def _check_blocks(blocks: tuple[str, ...], ops: tuple[Op, ...]) -> None:
             missing = ["an op that merges"]
         if missing:
             others = tuple(other for other in blocks if other != block)
-            needed = " and ".join(missing)
             raise TamiyoError(
-                f"{block} needs {needed}, which the ops lack; put that among them, or leave the block out with "
-                f"blocks={others}"
+                f"{block} needs {' and '.join(missing)}, which the ops lack; put that among them, or "
+                f"leave the block out with blocks={others}"
             )
 
 
