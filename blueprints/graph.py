@@ -17,6 +17,9 @@ STATE = "STATE"
 
 AttributeValue = int | Fraction
 
+#: Where types begin on the lines of a printed graph, unless one of its lines is longer.
+TYPE_COLUMN = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -103,16 +106,20 @@ class Graph:
 
     def __str__(self) -> str:
         """Return one line a node: index, op with attributes, inputs, type; bodies are indented."""
-        lines = []
+        rows = list(self._rows())
+        column = max(TYPE_COLUMN, *(len(left) + 1 for left, _ in rows))
+        return "\n".join(f"{left:<{column}}{right}".rstrip() for left, right in rows)
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        """Yield what stands left and right on each line: node and type."""
         for index, node in enumerate(self.nodes):
             inputs = ", ".join(f"%{i}" for i in node.inputs)
             call = f"{node.label}({inputs})" if node.inputs else node.label
             causal = "" if node.type.causal else "  not causal"
-            lines.append(f"%{index:<3} {call:<44} {node.type}{causal}")
+            yield f"%{index:<3} {call}", f"{node.type}{causal}"
             if node.body is not None:
-                lines += [f"  | {line}" for line in str(node.body).splitlines()]
-        lines += [f"state {k} takes %{i}" for k, i in enumerate(self.stores)]
-        return "\n".join(lines)
+                yield from ((f"  | {left}", right) for left, right in node.body._rows())
+        yield from ((f"state {k} takes %{i}", "") for k, i in enumerate(self.stores))
 
 
 IDENTITY_GRAPH = Graph((INPUT_NODE,))

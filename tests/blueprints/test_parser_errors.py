@@ -190,6 +190,21 @@ def test_the_residual_convolution_has_the_expected_graph():
     ]
 
 
+def test_types_stand_in_one_column_in_bodies_too():
+    inner = parse("LOOP_START REPEAT_2 SCAN_START OUT_DIM_IN TANH ADD STATE_1 SCAN_END LOOP_END".split())
+    assert str(inner.graph).splitlines()[2:6] == [
+        "  | %0   INPUT                                    [B, T, D]",
+        "  | %1   SCAN width=1(%0)                         [B, T, D]",
+        "  |   | %0   INPUT                                [B, 1, D]",
+        "  |   | %1   STATE index=0                        [B, 1, D]",
+    ]
+    conv = "CONV1D KERNEL_3 CHANNELS_QUARTER DILATION_8 LINEAR OUT_DIM_IN"
+    long = parse(f"LOOP_START REPEAT_2 LOOP_START REPEAT_2 {conv} LOOP_END LOOP_END".split())
+    lines = str(long.graph).splitlines()
+    assert "  |   | %1   CONV1D kernel=3 width=1/4 dilation=8(%0) [B, T, 1/4D]" in lines
+    assert len({line.index("[B") for line in lines}) == 1
+
+
 def test_a_pooled_body_is_broadcast_and_not_causal():
     blueprint = human("squeeze_excitation")
     assert blueprint.graph.type.time == "sequence"
