@@ -169,6 +169,11 @@ def test_the_caret_stands_under_the_fault_and_a_program_to_try_below():
     assert error.explain(("LINEAR", "OUT_DIM_IN")) == f"{shown}\ntry: LINEAR OUT_DIM_IN"
 
 
+def test_a_text_is_not_read_letter_by_letter():
+    with pytest.raises(TamiyoError, match="expected a sequence of tokens; read it with from_text"):
+        parse("RES_START TANH RES_END")
+
+
 def test_an_early_end_is_shown_behind_the_last_token():
     error = goldens.refusal(("RES_START", "TANH"))
     assert error.explain().splitlines()[:2] == ["RES_START TANH <end>", "               ^^^^^"]
