@@ -42,11 +42,17 @@ class Node:
     @property
     def label(self) -> str:
         """The op with its attributes, the part of a node that an isomorphism must preserve, body aside."""
+        if not self.attributes:
+            return self.op
         return " ".join([self.op, *(f"{name}={value}" for name, value in self.attributes)])
 
     def attribute(self, name: str) -> AttributeValue:
         """Return the value of one attribute."""
         return dict(self.attributes)[name]
+
+    def reading(self, inputs: tuple[int, ...]) -> "Node":
+        """Return the node with other inputs."""
+        return Node(self.op, self.attributes, inputs, self.type, self.body)
 
 
 INPUT_NODE = Node(INPUT, (), (), INPUT_TYPE)
@@ -72,7 +78,7 @@ class Graph:
     def __post_init__(self) -> None:
         assert [node.op for node in self.nodes[:1]] == [INPUT], "node 0 must be the input"
         for index, node in enumerate(self.nodes[1:], start=1):
-            in_order = all(0 <= i < index for i in node.inputs) and bool(node.inputs or node.op == STATE)
+            in_order = min(node.inputs) >= 0 and max(node.inputs) < index if node.inputs else node.op == STATE
             assert in_order, f"node {index} is out of order"
         assert all(0 <= i < len(self.nodes) for i in self.stores), "a store is out of range"
 
