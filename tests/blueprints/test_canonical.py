@@ -1,4 +1,4 @@
-"""What canonical form drops, worked by hand, and ids as on record; its laws stand in test_language_laws.py."""
+"""What canonical form drops, worked by hand, and ids as on record; its laws are in test_language_laws.py."""
 
 import pytest
 
