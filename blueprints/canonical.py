@@ -8,7 +8,7 @@ and nearly rigid).
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
 
@@ -29,8 +29,8 @@ def canonical_form(graph: Graph, language: Language = LANGUAGE) -> Graph:
     bodies = {id(n.body): canonical_form(n.body, language) for n in graph.nodes if n.body is not None}
     nodes = tuple(n if n.body is None else replace(n, body=bodies[id(n.body)]) for n in graph.nodes)
     graph = _without_dead_nodes(_without_no_ops(Graph(nodes, graph.stores), language))
-    ordered = (_in_canonical_order(numbered, language) for numbered in _numberings(graph))
-    return min(ordered, key=lambda found: (_encoding(found), found.stores))
+    ordered = [_in_canonical_order(numbered, language) for numbered in _numberings(graph)]
+    return min(ordered, key=lambda found: (found[0], found[1].stores))[1]
 
 
 def structural_hash(canonical: Graph) -> str:
@@ -72,17 +72,19 @@ def _slots(node: Node, language: Language) -> dict[int, tuple[int, ...]]:
 def _without_no_ops(graph: Graph, language: Language) -> Graph:
     """Return the graph with consumers reading past ops that change nothing after the op before them."""
     past = list(range(len(graph.nodes)))
-    nodes = []
     for index, node in enumerate(graph.nodes):
-        node = replace(node, inputs=tuple(past[i] for i in node.inputs))
-        nodes.append(node)
         row = language.table.get(node.op)
-        if row is not None and row.arity == 1 and graph.nodes[node.inputs[0]].op in row.no_op_after:
-            has_parameters = row.parameters(16, 16, {**resolve(node, 16), "width": 16})
-            past[index] = index if has_parameters else node.inputs[0]
+        if row is not None and row.arity == 1:
+            source = past[node.inputs[0]]
+            repeats = graph.nodes[source].op in row.no_op_after
+            if repeats and not row.parameters(16, 16, {**resolve(node, 16), "width": 16}):
+                past[index] = source
+    if past == list(range(len(graph.nodes))):
+        return graph
+    nodes = tuple(node.reading(tuple(past[i] for i in node.inputs)) for node in graph.nodes)
     if graph.stores:
-        return Graph(tuple(nodes), tuple(past[i] for i in graph.stores))
-    return Graph(tuple(nodes[: past[graph.output] + 1]))
+        return Graph(nodes, tuple(past[i] for i in graph.stores))
+    return Graph(nodes[: past[graph.output] + 1])
 
 
 def _without_dead_nodes(graph: Graph) -> Graph:
@@ -131,23 +133,11 @@ def _select(graph: Graph, order: Sequence[int]) -> Graph:
     position = {index: new for new, index in enumerate(order)}
     nodes = (graph.nodes[index] for index in order)
     stores = tuple(position[i] for i in graph.stores)
-    return Graph(tuple(replace(n, inputs=tuple(position[i] for i in n.inputs)) for n in nodes), stores)
+    return Graph(tuple(n.reading(tuple(position[i] for i in n.inputs)) for n in nodes), stores)
 
 
-def _reordered(graph: Graph, order: Sequence[int], language: Language) -> Graph:
-    ordered = _select(graph, order)
-    nodes = tuple(
-        replace(n, inputs=tuple(sorted(n.inputs))) if _is_commutative(n, language) else n
-        for n in ordered.nodes
-    )
-    return Graph(nodes, ordered.stores)
-
-
-def _encoding(graph: Graph) -> Encoding:
-    return tuple((_full_label(node), node.inputs) for node in graph.nodes)
-
-
-def _in_canonical_order(graph: Graph, language: Language) -> Graph:
+def _in_canonical_order(graph: Graph, language: Language) -> tuple[Encoding, Graph]:
+    """Return the smallest encoding of a graph, and the graph in its order, commutative inputs sorted."""
     slots = [_slots(node, language) for node in graph.nodes]
     consumers: list[list[tuple[tuple[int, ...], int]]] = [[] for _ in graph.nodes]
     for index, row in enumerate(slots):
@@ -159,8 +149,19 @@ def _in_canonical_order(graph: Graph, language: Language) -> Graph:
     roles: list[tuple[int, ...]] = [tuple(_roles(graph, i)) for i in range(len(graph.nodes))]
     labels = [_full_label(node) for node in graph.nodes]
     keys = [(i > 0, depth[i], labels[i], roles[i]) for i in range(len(graph.nodes))]
-    _, order = _smallest(graph, slots, consumers, _ranks(keys), language)
-    return _reordered(graph, order, language)
+
+    def encoded(order: Sequence[int]) -> Encoding:
+        position = {index: new for new, index in enumerate(order)}
+        rows = []
+        for index in order:
+            node = graph.nodes[index]
+            inputs = [position[i] for i in node.inputs]
+            rows.append((labels[index], tuple(sorted(inputs) if _is_commutative(node, language) else inputs)))
+        return tuple(rows)
+
+    encoding, order = _smallest(encoded, slots, consumers, _ranks(keys))
+    nodes = tuple(graph.nodes[i].reading(inputs) for i, (_, inputs) in zip(order, encoding, strict=True))
+    return encoding, Graph(nodes, tuple(order.index(i) for i in graph.stores))
 
 
 def _roles(graph: Graph, index: int) -> Iterator[int]:
@@ -205,13 +206,15 @@ def _ranks(keys: Sequence) -> list[int]:
 
 
 def _smallest(
-    graph: Graph,
+    encoded: Callable[[Sequence[int]], Encoding],
     slots: list[dict[int, tuple[int, ...]]],
     consumers: list[list[tuple[tuple[int, ...], int]]],
     colours: list[int],
-    language: Language,
 ) -> tuple[Encoding, list[int]]:
-    """Return the smallest encoding over all ways to break ties, and the node order that gives it."""
+    """Return the smallest encoding over all ways to break ties, and the node order that gives it.
+
+    `encoded` encodes the graph in an order of its nodes.
+    """
     colours = _refine(colours, slots, consumers)
     cells: dict[int, list[int]] = {}
     for index, colour in enumerate(colours):
@@ -219,15 +222,14 @@ def _smallest(
     tied = next((cells[colour] for colour in sorted(cells) if len(cells[colour]) > 1), None)
     if tied is None:
         order = sorted(range(len(colours)), key=colours.__getitem__)
-        canonical = _reordered(graph, order, language)
-        return _encoding(canonical), order
+        return encoded(order), order
     # Twins (same producers, same consumers) are interchangeable: any of them gives the same encoding.
     candidates = tied[:1] if _are_twins(tied, slots, consumers) else tied
     outcomes = []
     for chosen in candidates:
         singled = [2 * colour for colour in colours]
         singled[chosen] -= 1
-        outcomes.append(_smallest(graph, slots, consumers, _ranks(singled), language))
+        outcomes.append(_smallest(encoded, slots, consumers, _ranks(singled)))
     return min(outcomes)
 
 

@@ -146,7 +146,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     Explanation(
         rule="loop-changes-type",
-        meaning="A loop's body returns what it takes: a sequence for a sequence, of the same width.",
+        meaning="A loop's body returns what it takes: a sequence for a sequence, of the same width; one that "
+        "pools has a sequence to return by name or in an open block.",
         reason="The next repetition starts where the one before ended.",
         breaks="LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN LOOP_END",
         mends="LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN ADD TAP_0 LOOP_END",

@@ -17,6 +17,9 @@ STATE = "STATE"
 
 AttributeValue = int | Fraction
 
+#: Where types begin on the lines of a printed graph, unless one of its lines is longer.
+TYPE_COLUMN = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -39,11 +42,17 @@ class Node:
     @property
     def label(self) -> str:
         """The op with its attributes, the part of a node that an isomorphism must preserve, body aside."""
+        if not self.attributes:
+            return self.op
         return " ".join([self.op, *(f"{name}={value}" for name, value in self.attributes)])
 
     def attribute(self, name: str) -> AttributeValue:
         """Return the value of one attribute."""
         return dict(self.attributes)[name]
+
+    def reading(self, inputs: tuple[int, ...]) -> "Node":
+        """Return the node with other inputs."""
+        return Node(self.op, self.attributes, inputs, self.type, self.body)
 
 
 INPUT_NODE = Node(INPUT, (), (), INPUT_TYPE)
@@ -69,7 +78,7 @@ class Graph:
     def __post_init__(self) -> None:
         assert [node.op for node in self.nodes[:1]] == [INPUT], "node 0 must be the input"
         for index, node in enumerate(self.nodes[1:], start=1):
-            in_order = all(0 <= i < index for i in node.inputs) and bool(node.inputs or node.op == STATE)
+            in_order = min(node.inputs) >= 0 and max(node.inputs) < index if node.inputs else node.op == STATE
             assert in_order, f"node {index} is out of order"
         assert all(0 <= i < len(self.nodes) for i in self.stores), "a store is out of range"
 
@@ -103,16 +112,20 @@ class Graph:
 
     def __str__(self) -> str:
         """Return one line a node: index, op with attributes, inputs, type; bodies are indented."""
-        lines = []
+        rows = list(self._rows())
+        column = max(TYPE_COLUMN, *(len(left) + 1 for left, _ in rows))
+        return "\n".join(f"{left:<{column}}{right}".rstrip() for left, right in rows)
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        """Yield what stands left and right on each line: node and type."""
         for index, node in enumerate(self.nodes):
             inputs = ", ".join(f"%{i}" for i in node.inputs)
             call = f"{node.label}({inputs})" if node.inputs else node.label
             causal = "" if node.type.causal else "  not causal"
-            lines.append(f"%{index:<3} {call:<44} {node.type}{causal}")
+            yield f"%{index:<3} {call}", f"{node.type}{causal}"
             if node.body is not None:
-                lines += [f"  | {line}" for line in str(node.body).splitlines()]
-        lines += [f"state {k} takes %{i}" for k, i in enumerate(self.stores)]
-        return "\n".join(lines)
+                yield from ((f"  | {left}", right) for left, right in node.body._rows())
+        yield from ((f"state {k} takes %{i}", "") for k, i in enumerate(self.stores))
 
 
 IDENTITY_GRAPH = Graph((INPUT_NODE,))

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from blueprints.errors import TamiyoError
-from blueprints.graph import LOOP, SCAN, Graph, Node
+from blueprints.graph import ADD, LOOP, MUL, SCAN, Graph, Node
 from blueprints.ops import CORE_OPS, OPS, Attribute, Op, Parameter
 from blueprints.types import MAX_WIDTH, WIDTHS
 from blueprints.typing_table import COST_WIDTH, TypingTable
@@ -25,6 +25,9 @@ from blueprints.vocabulary import (
 )
 
 __all__ = ["CORE_LANGUAGE", "COST_WIDTH", "LANGUAGE", "Language", "resolve"]
+
+#: Blocks whose end applies ops that need not be written, with those ops.
+BLOCK_OPS = {RES_START: (ADD,), GATE_START: ("SIGMOID", MUL)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,8 @@ class Language:
         settings: token that opens a loop or a scan to the attribute that follows it.
 
     Raises:
-        TamiyoError: for a ratio beyond `max_width`, or one that is no multiple of 1/16.
+        TamiyoError: for a ratio beyond `max_width`, or one that is no multiple of 1/16; for a block that is
+            unknown or needs an op that is missing; for two tokens of one name.
     """
 
     ops: tuple[Op, ...] = OPS
@@ -61,6 +65,7 @@ class Language:
     vocabulary: Vocabulary = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        _check_blocks(self.blocks, self.ops)
         bodies = [token for token in BODY_ATTRIBUTES if token in self.blocks]
         settings = {token: _at_widths(BODY_ATTRIBUTES[token], self.widths) for token in bodies}
         object.__setattr__(self, "settings", settings)
@@ -157,6 +162,23 @@ def _check_ratios(attribute: Attribute, max_width: Fraction) -> None:
             raise TamiyoError(
                 f"{token} is {ratio} of D; expected a multiple of 1/{COST_WIDTH}, above 0 and at most the "
                 f"max_width of {max_width}"
+            )
+
+
+def _check_blocks(blocks: tuple[str, ...], ops: tuple[Op, ...]) -> None:
+    """Refuse a block that nothing could close."""
+    names = {op.name for op in ops}
+    for block in blocks:
+        if block not in BLOCK_STARTS:
+            raise TamiyoError(f"{block!r} opens no block; expected some of {', '.join(BLOCK_STARTS)}")
+        missing = [name for name in BLOCK_OPS.get(block, ()) if name not in names]
+        if block == BRANCH_START and not any(op.arity > 1 for op in ops):
+            missing = ["an op that merges"]
+        if missing:
+            others = tuple(other for other in blocks if other != block)
+            raise TamiyoError(
+                f"{block} needs {' and '.join(missing)}, which the ops lack; put that among them, or "
+                f"leave the block out with blocks={others}"
             )
 
 

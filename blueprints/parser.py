@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from blueprints.canonical import canonical_form, structural_hash
-from blueprints.errors import BlueprintError
+from blueprints.errors import BlueprintError, TamiyoError
 from blueprints.grammar import Cursor, Grammar, grammar_of
 from blueprints.graph import (
     ADD,
@@ -72,6 +72,7 @@ def parse(tokens: Sequence[str], language: Language = LANGUAGE) -> Blueprint:
 
     Raises:
         BlueprintError: naming the broken rule, its position, and the tokens that were expected there.
+        TamiyoError: for a text, which `from_text` reads.
     """
     graph, _ = parse_graph(tokens, language)
     canonical = canonical_form(graph, language)
@@ -83,7 +84,10 @@ def parse_graph(tokens: Sequence[str], language: Language = LANGUAGE) -> tuple[G
 
     Raises:
         BlueprintError: as `parse`.
+        TamiyoError: as `parse`.
     """
+    if isinstance(tokens, str):
+        raise TamiyoError(f"{tokens!r} is a text, expected a sequence of tokens; read it with from_text")
     grammar = grammar_of(language)
     cursor = grammar.start()
     builder = _Builder(language)

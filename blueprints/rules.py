@@ -1,7 +1,8 @@
 """The named rules that a token can break whatever the budgets; the grammar asks them, errors quote them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from blueprints.language import Language
 from blueprints.ops import Op
@@ -14,12 +15,13 @@ from blueprints.vocabulary import (
     BRANCH_START,
     END,
     LOAD,
+    LOOP_END,
     LOOP_START,
     SAVE,
     SCAN_START,
 )
 
-#: A rule's name and what is wrong, to be read after "TOKEN (token 3) ".
+#: A rule's name and what is wrong, to be read after "TOKEN (token 3) " or, of `END`, "the program ends ".
 Broken = tuple[str, str]
 
 
@@ -35,12 +37,15 @@ class Rules:
 
     def broken(self, prefix: Prefix, token: str) -> Broken | None:
         """Return the rule that `token` breaks after `prefix`, or None when only budgets could forbid it."""
+        return self._broken_at_once(prefix, token) or self._dead_end(prefix, token)
+
+    def _broken_at_once(self, prefix: Prefix, token: str) -> Broken | None:
         if prefix.pending:
             return self._operand(prefix, token)
         if token in self._vocabulary.attribute_tokens:
             return self._optional(prefix, token)
         if token in self._vocabulary.registers:
-            return "register-fits-op", "follows no SAVE, LOAD or merge"
+            return "register-fits-op", "comes where no SAVE, LOAD or merge takes it"
         if token in self._language.table:
             op = self._language.table[token]
             return self.op(prefix.value, op) if op.arity == 1 else self._merge(prefix, op, ())
@@ -81,13 +86,21 @@ class Rules:
             return self._register(prefix, name, token)
         if token in wanted:
             return None
-        stem = "TAP_*" if wanted[0] in self._vocabulary.registers else wanted[0].rsplit("_", 1)[0] + "_*"
+        named = self._named(prefix, wanted)
         if token in self._vocabulary.registers:
-            return "register-fits-op", f"follows {name}, which takes {stem} here"
+            return "register-fits-op", f"follows {name}, which takes {named} here"
         if token in self._vocabulary.attribute_tokens:
-            return "attribute-fits-op", f"follows {name}, which takes {stem} here"
-        kind = "register-missing" if stem == "TAP_*" else "attribute-missing"
-        return kind, f"comes before {name} has its {stem}"
+            return "attribute-fits-op", f"follows {name}, which takes {named} here"
+        kind = "register-missing" if wanted[0] in self._vocabulary.registers else "attribute-missing"
+        return kind, f"{'' if token == END else 'comes '}before {name} has its {named}"
+
+    def _named(self, prefix: Prefix, tokens: Sequence[str]) -> str:
+        """Return in short which tokens are wanted: `TAP_*` for all that begin so."""
+        if tokens[0] in self._vocabulary.registers and not prefix.has_states:
+            tokens = tokens[: self._language.num_taps]
+        stems = (token.rpartition("_")[0] for token in tokens)
+        names = (f"{stem}_*" if stem else token for stem, token in zip(stems, tokens, strict=True))
+        return " or ".join(dict.fromkeys(names))
 
     def operands(self, prefix: Prefix) -> Sequence[str]:
         """Return the tokens that the pending op, block or move takes next, rules about registers aside."""
@@ -101,7 +114,7 @@ class Rules:
     def _optional(self, prefix: Prefix, token: str) -> Broken | None:
         if token in self.optional(prefix):
             return None
-        return "attribute-fits-op", "follows no op that takes it"
+        return "attribute-fits-op", "comes where no op takes it"
 
     def _register(self, prefix: Prefix, name: str, token: str) -> Broken | None:
         index = self._vocabulary.registers[token]
@@ -127,7 +140,7 @@ class Rules:
         if state == 0:
             return "state-0-is-output", "follows SAVE, but state 0 takes what the body ends with"
         have, want = prefix.value.type, self._scan(prefix).ends[0]
-        return self._width(have, want, "the scan's states have")
+        return self._width("takes", have, "the scan's states have", want)
 
     # -- values by name --------------------------------------------------------------------------------------
 
@@ -149,6 +162,8 @@ class Rules:
             return "no-op", "drops the value that was just loaded"
         if self.loadable(prefix):
             return None
+        if not any(prefix.registers):
+            return "empty-register", "loads a register, and nothing was saved here yet"
         return "empty-register", "comes where no register holds another value"
 
     def _merge(self, prefix: Prefix, op: Op, tokens: Sequence[str]) -> Broken | None:
@@ -156,7 +171,7 @@ class Rules:
         given = self._stepper.register_types(prefix, tokens)
         held = {value.type for value in prefix.registers if value is not None}
         if len(tokens) < op.arity - 1 and not held:
-            return "empty-register", "merges with a register, and nothing was saved yet"
+            return "empty-register", "merges with a register, and nothing was saved here yet"
         if self.can_merge(op, (prefix.value.type, *given), held):
             return None
         widths = ", ".join(str(self._table[code]) for code in given or sorted(held))
@@ -171,6 +186,40 @@ class Rules:
             return self._table.merge(op.name, codes) is not None
         return any(self.can_merge(op, (*codes, code), held) for code in held)
 
+    # -- loops -----------------------------------------------------------------------------------------------
+
+    def _dead_end(self, prefix: Prefix, token: str) -> Broken | None:
+        """Return the rule that a token breaks after which the body of a loop can no longer end as it began.
+
+        Every budget forbids such a token too: this says why. A single step becomes a sequence only by a merge
+        with one, or by what was saved before.
+        """
+        loop = self._open_loop(prefix)
+        if loop is None or not self._is_sequence(loop.entry.type):
+            return None
+        leaves = token == LOOP_END or prefix.pending in BODY_ATTRIBUTES
+        if leaves or any(map(self._is_sequence, self._at_hand(self._stepper.step(prefix, token).prefix))):
+            return None
+        began = self._table[loop.entry.type]
+        return "loop-changes-type", f"leaves the loop no sequence to end at, where LOOP_START came at {began}"
+
+    def _open_loop(self, prefix: Prefix) -> Frame | None:
+        """Return the loop whose body is the innermost, or None where there is none or a scan's is."""
+        frame = next((frame for frame in reversed(prefix.frames) if frame.kind in BODY_ATTRIBUTES), None)
+        return frame if frame is not None and frame.kind == LOOP_START else None
+
+    def _at_hand(self, prefix: Prefix) -> Iterator[int]:
+        """Yield the types of the values that what follows in the innermost body can be made of."""
+        yield prefix.value.type
+        yield from (value.type for value in prefix.registers if value is not None)
+        for frame in takewhile(lambda frame: frame.kind not in BODY_ATTRIBUTES, reversed(prefix.frames)):
+            yield from frame.ends
+            if frame.kind != BRANCH_START or BRANCH_SEP in self.closers(frame.kind, frame.part):
+                yield frame.entry.type
+
+    def _is_sequence(self, code: int) -> bool:
+        return self._table[code].time == "sequence"
+
     # -- ends ------------------------------------------------------------------------------------------------
 
     def _end(self, prefix: Prefix) -> Broken | None:
@@ -179,15 +228,14 @@ class Rules:
         if not prefix.can_close:
             what = "before its first op" if prefix.empty else "with its input unchanged"
             return "empty-program", what
-        return self._width(prefix.value.type, 0, "the program's input has")
+        return self._width("at", prefix.value.type, "its input has", 0)
 
     def _closer(self, prefix: Prefix, token: str) -> Broken | None:
         frame = prefix.frames[-1] if prefix.frames else None
-        if frame is None or token not in self.closers(frame.kind, frame.part):
-            what = f"{frame.kind} is open" if frame else "no block is open"
-            if frame is not None and token in (BRANCH_SEP, *self._vocabulary.merges):
-                what += f" with {frame.part} branches" if frame.kind == BRANCH_START else ""
-            return "block-mismatch", f"closes no open block of its kind: {what}"
+        if frame is None:
+            return "block-mismatch", "comes where no block is open"
+        if token not in self.closers(frame.kind, frame.part):
+            return "block-mismatch", self._mismatch(frame, token)
         if not prefix.can_close:
             what = "holds no op" if prefix.empty else "returns a value that it was given"
             return "empty-block", f"closes {frame.kind}, which {what}"
@@ -195,16 +243,28 @@ class Rules:
             return self._more_branches(frame, prefix) if token == BRANCH_SEP else None
         return self._misfit(frame, prefix.value.type, token)
 
+    def _mismatch(self, frame: Frame, token: str) -> str:
+        """Say why a token does not end the current part of the innermost block."""
+        merge = self._vocabulary.merges.get(token)
+        if token == BRANCH_SEP or merge is not None:
+            if frame.kind != BRANCH_START:
+                return f"ends a branch, but {frame.kind} is open"
+            if merge is None:
+                return f"ends branch {frame.part}, but no merge takes more branches"
+            return f"merges {self._language.table[merge].arity} branches, but {frame.kind} has {frame.part}"
+        kind = next(start for start, end in BLOCK_STARTS.items() if end == token)
+        return f"closes {kind}, but {frame.kind} is open"
+
     def _more_branches(self, frame: Frame, prefix: Prefix) -> Broken | None:
         """Return the rule that a third branch breaks: merges of three want one width."""
         if not frame.ends:
             return None
-        return self._width(prefix.value.type, frame.ends[0], "the first branch has")
+        return self._width("comes at", prefix.value.type, "the first branch has", frame.ends[0])
 
     def _misfit(self, frame: Frame, end: int, token: str) -> Broken:
-        table = self._table
-        if frame.kind == LOOP_START and table.same_width(end, frame.entry.type):
-            return "loop-changes-type", f"at {table[end]}, where LOOP_START has {table[frame.entry.type]}"
+        table, entry = self._table, frame.entry.type
+        if frame.kind == LOOP_START and table.same_width(end, entry):
+            return "loop-changes-type", f"comes at {table[end]}, where LOOP_START came at {table[entry]}"
         wide = token in self._vocabulary.merges
         if wide and self._language.table[self._vocabulary.merges[token]].widths == "sum":
             widths = ", ".join(str(table[code]) for code in (*frame.ends, end))
@@ -214,15 +274,15 @@ class Rules:
         elif frame.kind == BRANCH_START:
             whose, want = "the first branch has", frame.ends[0]
         else:
-            whose, want = "its block's input has", frame.entry.type
-        broken = self._width(end, want, whose)
+            whose, want = "its block's input has", entry
+        broken = self._width("comes at", end, whose, want)
         assert broken is not None, "an end that fits closes its block"
         return broken
 
-    def _width(self, have: int, want: int, whose: str) -> Broken | None:
+    def _width(self, comes: str, have: int, whose: str, want: int) -> Broken | None:
         if self._table.same_width(have, want):
             return None
-        return "width-mismatch", f"at {self._table[have]}, where {whose} {self._table[want]}"
+        return "width-mismatch", f"{comes} {self._table[have]}, where {whose} {self._table[want]}"
 
     def _scan(self, prefix: Prefix) -> Frame:
         return next(frame for frame in reversed(prefix.frames) if frame.kind == SCAN_START)

@@ -1,8 +1,10 @@
 """The tokens of the language, derived from an op table; knows names and values, not what may follow what."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from blueprints.errors import TamiyoError
 from blueprints.ops import Attribute, Op
 from blueprints.ops.core import OUT_DIM
 
@@ -76,7 +78,11 @@ class Vocabulary:
         settings: Mapping[str, Attribute],
         registers: Registers,
     ) -> "Vocabulary":
-        """Return the vocabulary of an op table: end, ops, attribute values, blocks, merges, registers."""
+        """Return the vocabulary of an op table: end, ops, attribute values, blocks, merges, registers.
+
+        Raises:
+            TamiyoError: when two tokens have one name.
+        """
         ops = tuple(ops)
         unary = [op for op in ops if op.arity == 1]
         merging = [op for op in ops if op.arity > 1]
@@ -90,7 +96,11 @@ class Vocabulary:
         names = registers.tokens
         moves = (SAVE, LOAD, *(op.name for op in merging), *names) if names else ()
         tokens = (END, *(op.name for op in unary), *values, *blocks, *ends, *merges, *moves)
-        assert len(set(tokens)) == len(tokens), "two tokens share a name"
+        twice = sorted({token for token, count in Counter(tokens).items() if count > 1})
+        if twice:
+            raise TamiyoError(
+                f"two tokens are called {' and '.join(twice)}; give each op and value its own name"
+            )
         return cls(
             tokens=tokens,
             ids={token: index for index, token in enumerate(tokens)},

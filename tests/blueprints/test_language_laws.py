@@ -77,6 +77,16 @@ def test_parser_accepts_exactly_what_the_mask_allows(tokens):
 
 
 @given(programs(), st.integers(0, 23))
+def test_a_token_is_refused_exactly_where_a_rule_names_it(tokens, cut):
+    grammar = grammar_of(LANGUAGE)
+    cursor = grammar.start()
+    for token in tokens[:cut]:
+        cursor = grammar.advance(cursor, token)
+    unnamed = {token for token in LANGUAGE.tokens if grammar.broken_rule(cursor, token) is None}
+    assert unnamed == set(grammar.legal(cursor))
+
+
+@given(programs(), st.integers(0, 23))
 def test_every_prefix_can_be_completed_within_a_tighter_length(tokens, cut):
     prefix = tokens[:cut]
     grammar = grammar_of(LANGUAGE)

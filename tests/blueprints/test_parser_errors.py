@@ -26,6 +26,7 @@ from blueprints import (
 )
 from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.graph import Graph, Node
+from blueprints.ops import Attribute
 from blueprints.printer import to_tokens
 from scripts import language_reference
 
@@ -79,6 +80,77 @@ def test_the_examples_of_a_rule_break_and_mend_it(row):
     assert row.reason.endswith(".")
 
 
+@pytest.mark.parametrize(("rule", "tokens"), CASES, ids=lambda case: case if isinstance(case, str) else "")
+def test_reasons_read_as_sentences(rule, tokens):
+    reason = goldens.refusal(tokens).reason
+    if reason.startswith("the program ends "):
+        assert reason.split()[3] in ("before", "inside", "at", "with")
+    else:
+        token, verb = re.match(r"(\S+) \(token \d+\) (\w+) ", reason).groups()
+        assert token.strip("'") in tokens
+        assert verb == "would" or verb.endswith("s")
+    assert not re.search(r"\b1 \w+s\b", reason)
+
+
+WITHOUT_BLEND = Language(ops=tuple(op for op in LANGUAGE.ops if op.name != "BLEND"))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "rule", "token"),
+    [
+        ("LOOP_START REPEAT_2 BRANCH_START POOL_MEAN BRANCH_SEP POOL_MAX", LANGUAGE, "too-long", 5),
+        (
+            "LOOP_START REPEAT_2 BRANCH_START POOL_MEAN BRANCH_SEP POOL_MAX",
+            WITHOUT_BLEND,
+            "loop-changes-type",
+            5,
+        ),
+        ("LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN SAVE TAP_0", LANGUAGE, "loop-changes-type", 6),
+        ("POOL_MEAN LOOP_START REPEAT_2 LINEAR OUT_DIM_HALF LOOP_END", LANGUAGE, "width-mismatch", 5),
+    ],
+)
+def test_a_body_that_lost_its_last_sequence_is_named_so_where_nothing_can_bring_one_back(
+    text, language, rule, token
+):
+    with pytest.raises(BlueprintError) as caught:
+        parse(text.split(), language)
+    assert (caught.value.rule, caught.value.position) == (rule, token)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN ADD TAP_0 LOOP_END",
+        "LOOP_START REPEAT_2 SAVE TAP_0 POOL_MEAN SAVE TAP_1 LOAD TAP_0 MUL TAP_1 LOOP_END",
+        "LOOP_START REPEAT_2 RES_START POOL_MEAN LOOP_START REPEAT_3 TANH LOOP_END RES_END LOOP_END",
+        "LOOP_START REPEAT_2 BRANCH_START POOL_MEAN BRANCH_SEP TANH MERGE_ADD LOOP_END",
+        "LOOP_START REPEAT_2 BRANCH_START TANH BRANCH_SEP GELU BRANCH_SEP POOL_MAX MERGE_BLEND LOOP_END",
+    ],
+)
+def test_a_body_may_pool_where_a_sequence_is_left(text):
+    assert parse(text.split()).graph.type.time == "sequence"
+
+
+def test_what_is_wanted_is_named_in_short():
+    rows = tuple(
+        dataclasses.replace(op, attributes=(Attribute(name="side", tokens={"LEFT": 0, "RIGHT": 1}),))
+        if op.name == "SHIFT"
+        else op
+        for op in LANGUAGE.ops
+    )
+    for text, language, named in (
+        ("SHIFT", Language(ops=rows), "the program ends before SHIFT has its LEFT or RIGHT"),
+        (
+            "SCAN_START OUT_DIM_IN TANH ADD",
+            Language(num_taps=0),
+            "the program ends before ADD has its STATE_*",
+        ),
+    ):
+        with pytest.raises(BlueprintError) as caught:
+            parse(text.split(), language)
+        assert caught.value.reason == named
+
+
 def test_an_unknown_rule_is_answered_with_the_known_ones():
     assert explanation("no-op").rule == "no-op"
     with pytest.raises(TamiyoError, match="no rule 'no-fun'; expected one of unknown-token, attr"):
@@ -95,6 +167,11 @@ def test_the_caret_stands_under_the_fault_and_a_program_to_try_below():
     )
     assert error.explain() == shown
     assert error.explain(("LINEAR", "OUT_DIM_IN")) == f"{shown}\ntry: LINEAR OUT_DIM_IN"
+
+
+def test_a_text_is_not_read_letter_by_letter():
+    with pytest.raises(TamiyoError, match="expected a sequence of tokens; read it with from_text"):
+        parse("RES_START TANH RES_END")
 
 
 def test_an_early_end_is_shown_behind_the_last_token():
@@ -116,6 +193,21 @@ def test_the_residual_convolution_has_the_expected_graph():
         "%3   LINEAR width=1(%2)                           [B, T, D]",
         "%4   ADD(%0, %3)                                  [B, T, D]",
     ]
+
+
+def test_types_stand_in_one_column_in_bodies_too():
+    inner = parse("LOOP_START REPEAT_2 SCAN_START OUT_DIM_IN TANH ADD STATE_1 SCAN_END LOOP_END".split())
+    assert str(inner.graph).splitlines()[2:6] == [
+        "  | %0   INPUT                                    [B, T, D]",
+        "  | %1   SCAN width=1(%0)                         [B, T, D]",
+        "  |   | %0   INPUT                                [B, 1, D]",
+        "  |   | %1   STATE index=0                        [B, 1, D]",
+    ]
+    conv = "CONV1D KERNEL_3 CHANNELS_QUARTER DILATION_8 LINEAR OUT_DIM_IN"
+    long = parse(f"LOOP_START REPEAT_2 LOOP_START REPEAT_2 {conv} LOOP_END LOOP_END".split())
+    lines = str(long.graph).splitlines()
+    assert "  |   | %1   CONV1D kernel=3 width=1/4 dilation=8(%0) [B, T, 1/4D]" in lines
+    assert len({line.index("[B") for line in lines}) == 1
 
 
 def test_a_pooled_body_is_broadcast_and_not_causal():
