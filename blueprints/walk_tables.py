@@ -248,7 +248,7 @@ class WalkTables:
 
     def strands(self, rest: np.ndarray) -> np.ndarray:
         """Say of which rests `[n, C]`, after two ops, some may lead to no end by ops alone."""
-        return (rest >= (0 if self._ops_fall_short else MERGE)).any(1)
+        return np.any(rest >= (0 if self._ops_fall_short else MERGE), axis=1)
 
     def _merge(self, op: Op) -> Merge:
         shape = (self.num_types, *[self.num_types + 1] * (op.arity - 1))
