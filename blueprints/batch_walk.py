@@ -63,6 +63,8 @@ class BatchWalk:
         self._tables = tables = grammar_of(language).walk_tables
         self._language = language
         self._max_length = language.max_length if max_length is None else max_length
+        self._ids = language.vocabulary.ids
+        self._registers = [self._ids[token] for token in language.registers.tokens]
         self._state = WalkState(num, tables, self._max_length)
         # Prices of the rest by the type at which the block at each depth ends, and with at most one op or two
         # before that; and whether registers may count in them.
@@ -86,119 +88,108 @@ class BatchWalk:
 
     def legal(self) -> np.ndarray:
         """Return the masks `[N, V]` of the legal next tokens, the end marker included."""
-        mask = np.zeros((len(self._state.ended), len(self._language.tokens)), bool)
-        mask[self._state.ended, self._language.vocabulary.ids[END]] = True
-        free = np.flatnonzero(~self._state.ended & (self._state.waiting == 0))
-        if free.size:
-            self._mark_free(mask, free)
-        waiting = np.flatnonzero(~self._state.ended & (self._state.waiting > 0))
-        if waiting.size:
-            self._mark_waiting(mask, waiting)
+        state = self._state
+        prices = np.full((len(state.ended), len(self._ids)), NEVER)
+        active = np.flatnonzero(~state.ended)
+        waits = state.waiting[active] > 0
+        if not waits.all():
+            self._price_free(prices, active[~waits])
+        if waits.any():
+            self._price_waiting(prices, active[waits])
+        mask = np.zeros(prices.shape, bool)
+        mask[state.ended, self._ids[END]] = True
+        mask[active] = self._fits(active, prices[active])
         return mask
 
     def _fits(self, rows: np.ndarray, prices: np.ndarray) -> np.ndarray:
-        """Say which prices `[n, ...]` fit what is left of the budgets."""
-        shape = (-1, *(1 for _ in prices.shape[1:]))
-        room = (self._max_length - self._state.length[rows]).reshape(shape)
-        spare = (self._language.max_flops - self._state.flops[rows]).reshape(shape)
+        """Say which prices `[n, V]` fit what is left of the budgets."""
+        room = self._max_length - self._state.length[rows, None]
+        spare = self._language.max_flops - self._state.flops[rows, None]
         tokens = (prices >> _SHIFT) & _TOKENS
         return (tokens <= room) & ((prices & _FLOPS) <= spare) & (prices < NEVER)
 
-    def _mark(self, mask: np.ndarray, rows: np.ndarray, name: str, prices: np.ndarray) -> None:
-        """Mark the token `name` in rows where its price `[n]` fits."""
-        mask[rows, self._language.vocabulary.ids[name]] = self._fits(rows, prices)
-
-    def _mark_free(self, mask: np.ndarray, rows: np.ndarray) -> None:
-        """Mark what may follow where nothing waits."""
-        tables, depth, value = self._tables, self._state.depth[rows], self._state.value[rows]
+    def _price_free(self, prices: np.ndarray, rows: np.ndarray) -> None:
+        """Write down what the tokens cost that may follow where nothing waits."""
+        tables, state = self._tables, self._state
+        depth, value, can_close = state.depth[rows], state.value[rows], state.can_close(rows)
         rest, keys = self._rest(rows, depth), value >> 1
         tables.meet(keys)
-        prices = tables.starts.cost(keys, rest.times)
-        prices += rest.at(_AFTER_TWO, tables.starts.land.take(keys, 0))
-        prices = np.minimum.reduceat(prices, tables.start_first, axis=1)
-        mask[rows[:, None], tables.start_tokens] = self._fits(rows, prices)
-
-        can_close = self._state.can_close(rows)
+        price = tables.starts.cost(keys, rest.times)
+        price += rest.at(_AFTER_TWO, tables.starts.land.take(keys, 0))
+        prices[rows[:, None], tables.start_tokens] = np.minimum.reduceat(price, tables.start_first, axis=1)
         here = self._price(value, can_close, rest)
-        modified = np.flatnonzero(self._state.modifier[rows])
+        modified = np.flatnonzero(state.modifier[rows])
         if modified.size:
             some = rows[modified]
-            fit = self._fits(some, here[modified] + TOKEN)
-            mask[some] |= tables.modifies[self._state.modifier[some]] & fit[:, None]
+            at, token = np.nonzero(tables.modifies[state.modifier[some]])
+            prices[some[at], token] = here[modified[at]] + TOKEN
         ending = rows[can_close & (depth == 0)]
-        types = tables.type_of(self._state.value[ending])
-        mask[ending, self._language.vocabulary.ids[END]] = tables.program_ends[types] == 0
-        if len(self._language.registers.tokens):
-            self._mark_registers(mask, rows, here, rest)
-        self._mark_closers(mask, rows[can_close & (depth > 0)])
+        prices[ending, self._ids[END]] = tables.program_ends[tables.type_of(state.value[ending])]
+        if self._registers:
+            self._price_registers(prices, rows, here, rest)
+        closing = rows[can_close & (depth > 0)]
+        if closing.size:
+            self._price_closers(prices, closing)
 
-    def _mark_registers(self, mask: np.ndarray, rows: np.ndarray, here: np.ndarray, rest: Rest) -> None:
-        """Mark SAVE, LOAD and merges with registers; `here` `[n]` are the prices of going on."""
-        savable = self._state.savable(rows)
-        price = np.where(savable.any(1), here, NEVER)
-        needy = np.flatnonzero((here >= MERGE) & savable.any(1))
+    def _price_registers(self, prices: np.ndarray, rows: np.ndarray, here: np.ndarray, rest: Rest) -> None:
+        """Write down what SAVE, LOAD and merges cost; `here` `[n]` are the prices of going on."""
+        savable = self._state.savable(rows).any(1)
+        price = np.where(savable, here, NEVER)
+        needy = np.flatnonzero(savable & (here >= MERGE))
         if needy.size:
             price[needy] = self._after_save(rows[needy]).min(1)
-        self._mark(mask, rows, SAVE, price + 2 * TOKEN)
+        prices[rows, self._ids[SAVE]] = price + 2 * TOKEN
         held = np.flatnonzero((self._state.registers[rows, self._state.scope[rows]] >= 0).any(1))
         if not held.size:
             return
         some, rest = rows[held], rest.some(held)
         for merge in self._tables.merges:
-            fit = self._fits(some, self._through_merge(some, merge, 0, rest) + TOKEN)
+            price = self._through_merge(some, merge, 0, rest) + TOKEN
             for name in merge.names:
-                mask[some, self._language.vocabulary.ids[name]] = fit
+                prices[some, self._ids[name]] = price
         loading = some[~self._state.loaded[some]]
         if loading.size:
-            self._mark(mask, loading, LOAD, self._after_load(loading).min(1) + 2 * TOKEN)
+            prices[loading, self._ids[LOAD]] = self._after_load(loading).min(1) + 2 * TOKEN
 
-    def _mark_closers(self, mask: np.ndarray, rows: np.ndarray) -> None:
-        """Mark what may close or separate the innermost block, which holds enough for it."""
-        if not rows.size:
-            return
-        tables, frames, depth = self._tables, self._tables.frames, self._state.depth[rows]
-        number, types = self._state.frame[rows, depth], tables.type_of(self._state.value[rows])
-        rest, ways, ids = (
-            self._rest(rows, depth - 1),
+    def _price_closers(self, prices: np.ndarray, rows: np.ndarray) -> None:
+        """Write down what it costs to close or separate the innermost block, which holds enough for it."""
+        tables, frames, state = self._tables, self._tables.frames, self._state
+        depth, types = state.depth[rows], tables.type_of(state.value[rows])
+        number = state.frame[rows, depth]
+        ways, tokens, rest = (
             number * tables.num_types + types,
             frames.tokens[number],
+            self._rest(rows, depth - 1),
         )
-        after = tables.code(frames.ways.land.take(ways, 0), tables.closing_ops[ids], 1)
+        after = tables.code(frames.ways.land.take(ways, 0), tables.closing_ops[tokens], 1)
         price = frames.ways.cost(ways, rest.times) + self._price(after, True, rest)
-        fit = self._fits(rows, price)
-        for place in range(ids.shape[1]):
-            mask[rows, ids[:, place]] |= fit[:, place]
+        for place in range(tokens.shape[1]):
+            prices[rows, tokens[:, place]] = price[:, place]
         some = rows[frames.separates[number, types]]
         if some.size:
-            depth = self._state.depth[some]
-            outer = self._rest(some, depth - 1)
-            inside = self._inside(some, depth, self._state.separated(some), outer)
-            entry = self._state.entry[some, depth]
-            price = self._price(entry, True, Rest.of(inside, self._state.times[some, depth]))
-            self._mark(mask, some, BRANCH_SEP, price + TOKEN)
+            depth = state.depth[some]
+            inside = self._inside(some, depth, state.separated(some), self._rest(some, depth - 1))
+            rest = Rest.of(inside, state.times[some, depth])
+            prices[some, self._ids[BRANCH_SEP]] = self._price(state.entry[some, depth], True, rest) + TOKEN
 
-    def _mark_waiting(self, mask: np.ndarray, rows: np.ndarray) -> None:
-        """Mark what ops, blocks, moves and merges wait for."""
-        tables, state = self._tables, self._state.waiting[rows]
-        has_options = tables.has_options[state]
-        chosen = rows[has_options]
-        if chosen.size:
-            state = state[has_options]
-            rest = self._rest(chosen, self._state.depth[chosen])
-            ways = state * tables.num_types + tables.type_of(self._state.value[chosen])
+    def _price_waiting(self, prices: np.ndarray, rows: np.ndarray) -> None:
+        """Write down what the tokens cost that ops, blocks, moves and merges wait for."""
+        tables, waiting = self._tables, self._state.waiting[rows]
+        has_options = tables.has_options[waiting]
+        some, kind = rows[has_options], waiting[has_options]
+        if some.size:
+            rest = self._rest(some, self._state.depth[some])
+            ways = kind * tables.num_types + tables.type_of(self._state.value[some])
             price = tables.options.cost(ways, rest.times)
             price += rest.at(_AFTER_TWO, tables.options.land.take(ways, 0))
-            tokens = tables.option_tokens[state]
-            fit = self._fits(chosen, price.reshape(*tokens.shape, -1).min(2) + TOKEN)
+            tokens = tables.option_tokens[kind]
+            price = price.reshape(*tokens.shape, -1).min(2) + TOKEN
             for place in range(tokens.shape[1]):
-                mask[chosen, tokens[:, place]] |= fit[:, place]
-        others = rows[~has_options]
-        ids = self._language.vocabulary.ids
-        columns = [ids[token] for token in self._language.registers.tokens]
-        waiting = self._state.waiting[others]
-        for index in np.unique(waiting).tolist():
-            some = others[waiting == index]
-            mask[some[:, None], columns] = self._fits(some, self._after_register(some, index) + TOKEN)
+                prices[some, tokens[:, place]] = price[:, place]
+        others, kind = rows[~has_options], waiting[~has_options]
+        for index in np.unique(kind).tolist():
+            some = others[kind == index]
+            prices[some[:, None], self._registers] = self._after_register(some, index) + TOKEN
 
     # -- prices ----------------------------------------------------------------------------------------------
 
@@ -260,7 +251,7 @@ class BatchWalk:
     ) -> np.ndarray:
         """Return prices with merges with registers where ops alone lead to no end."""
         needy = np.flatnonzero(self._tables.strands(levels[:, _AFTER_TWO]))
-        if not (needy.size and len(self._language.registers.tokens)):
+        if not (needy.size and self._registers):
             return levels
         some = rows[needy]
         held = self._state.registers[some, self._state.scope[some]] if registers is None else registers[needy]
