@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from blueprints.errors import TamiyoError
-from blueprints.graph import ADD, LOOP, MUL, STATE, Graph
+from blueprints.graph import ADD, INPUT, LOOP, MUL, STATE, Graph
 from blueprints.language import LANGUAGE, Language
 from blueprints.vocabulary import (
     BLOCK_STARTS,
@@ -36,6 +36,9 @@ Tokens = tuple[str, ...]
 TRIES, MOST_TRIES = 16, 400
 
 
+_UNSAID = "and no program says so"
+
+
 class _OutOfTapsError(Exception):
     """An order needs more taps than are free."""
 
@@ -44,8 +47,11 @@ def to_tokens(graph: Graph, language: Language = LANGUAGE) -> Tokens:
     """Return a program whose graph is isomorphic to `graph`; it may be longer than one that it came from.
 
     Raises:
-        TamiyoError: when more values wait for their users than the language has taps.
+        TamiyoError: when more values wait for their users than the language has taps, or when the graph holds
+            what no program says: an op where the rule `no-op` refuses it, a body that gives back what it was
+            given, or a state that takes itself.
     """
+    _refuse_what_no_program_says(graph, language)
     try:
         return _Printer(graph, language).program()
     except _OutOfTapsError:
@@ -53,6 +59,27 @@ def to_tokens(graph: Graph, language: Language = LANGUAGE) -> Tokens:
             f"a graph of {len(graph.nodes)} nodes needs more than the language's {language.num_taps} taps to "
             "be written; print it with Language(num_taps=...)"
         ) from None
+
+
+def _refuse_what_no_program_says(graph: Graph, language: Language) -> None:
+    for node in graph.nodes[1:]:
+        before = graph.nodes[node.inputs[0]].op if node.inputs else ""
+        row = language.table.get(node.op)
+        if row is not None and before in row.no_op_after:
+            raise TamiyoError(f"{node.label} stands directly after {before}, {_UNSAID}: leave it out")
+        if node.body is not None:
+            _refuse_what_no_body_says(node.body, node.label)
+            _refuse_what_no_program_says(node.body, language)
+
+
+def _refuse_what_no_body_says(body: Graph, where: str) -> None:
+    given = body.nodes[body.output]
+    if given.op in (INPUT, STATE):
+        raise TamiyoError(f"the body of {where} ends with {given.label}, {_UNSAID}: end it with an op")
+    for state, source in enumerate(body.stores):
+        node = body.nodes[source]
+        if node.op == STATE and node.attribute("index") == state:
+            raise TamiyoError(f"state {state} of {where} takes itself, {_UNSAID}: store another value in it")
 
 
 class _Printer:
