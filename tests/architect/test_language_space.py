@@ -11,7 +11,7 @@ from architect.mutation import mutate
 from architect.policy import Policy, PolicyConfig
 from architect.sampling import sample
 from architect.strategy import Program
-from architect.token_space import END_ID, ids, is_legal, names
+from architect.token_space import END_ID, CursorWalk, ids, is_legal, names
 from blueprints import HUMAN_BLUEPRINTS, BlueprintError, legal_tokens, parse
 
 
@@ -33,12 +33,32 @@ def walk(space: LanguageSpace, rng: random.Random, stop: float) -> Program:
         cursor = space.advance(cursor, program[-1])
 
 
-@pytest.mark.slow
 def test_twenty_thousand_random_walks_meet_no_dead_end(space: LanguageSpace) -> None:
-    rng = random.Random(0)
-    lengths = [len(walk(space, rng, stop=0.6 if index % 20 else 0.0)) for index in range(20_000)]
-    assert min(lengths) >= 1
+    rng, lengths = np.random.default_rng(0), []
+    for stop in (0.0, *[0.6] * 9):
+        together, steps = space.walk(2_000), 0
+        while not together.ended.all():
+            legal = together.legal()
+            assert legal.any(axis=1).all(), f"a program met a dead end after {steps} tokens"
+            chances = rng.random(legal.shape) * legal
+            others = legal[:, 1:].any(axis=1)
+            chances[:, END_ID] = legal[:, END_ID] & ~(others & (rng.random(len(legal)) >= stop))
+            together.advance(chances.argmax(axis=1))
+            steps += 1
+        lengths.append(steps - 1)
     assert max(lengths) == space.max_length
+
+
+def test_a_walk_of_many_is_that_of_a_cursor_for_each(space: LanguageSpace) -> None:
+    rng = np.random.default_rng(0)
+    together, alone = space.walk(60), CursorWalk(space, 60)
+    for _ in range(space.max_length + 1):
+        legal = together.legal()
+        assert (legal == alone.legal()).all()
+        tokens = (rng.random(legal.shape) * legal).argmax(axis=1)
+        together.advance(tokens)
+        alone.advance(tokens)
+    assert together.ended.all()
 
 
 def test_walks_parse_and_print_to_themselves(space: LanguageSpace) -> None:
