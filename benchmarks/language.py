@@ -4,8 +4,8 @@
 
 Reading is parsing, verifying and hashing a batch of blueprints, and the masks on the way through them, in
 one process with cold caches; training is the same batch on XOR, by the batched engine on all cores. Sampling
-is 1,024 programs from the Architect's policy, before and after a short pretraining; each round draws new
-ones, so that the caches hold what earlier rounds left. Which programs are found is left aside.
+is 1,024 programs from the Architect's policy, before pretraining and after that of a run; each round draws
+new ones, so that the caches hold what earlier rounds left. Which programs are found is left aside.
 """
 
 # ruff: noqa: E402
@@ -31,6 +31,7 @@ from architect.language_space import LanguageSpace
 from architect.policy import Policy, PolicyConfig
 from architect.pretraining import PretrainingConfig, pretrain
 from architect.sampling import sample
+from architect.scoring import actions_of
 from architect.token_space import ids
 from blueprints import Blueprint, Language, parse, random_program, structural_hash, verify
 from crucible.crucible import Crucible, num_cores
@@ -63,7 +64,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--num", type=int, default=1024, help="programs a round (default 1024)")
     parser.add_argument("--rounds", type=int, default=3, help="paired rounds (default 3)")
     parser.add_argument("--workers", type=int, default=num_cores(), help="processes that train")
-    parser.add_argument("--epochs", type=int, default=5, help="of pretraining on 2,048 programs")
+    epochs = PretrainingConfig().num_epochs
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"of pretraining (a run's: {epochs})")
     parser.add_argument(
         "--only-sampling", action="store_true", help="leave the Crucible out: it takes minutes"
     )
@@ -119,20 +121,12 @@ def read(programs: Sequence[Sequence[str]]) -> tuple[dict[str, float], list[Blue
     space = LanguageSpace(language)
     blueprints: list[Blueprint] = []
     seconds = {
-        "masks": _seconds(lambda: [_walk(space, tokens) for tokens in programs]),
+        "masks": _seconds(lambda: actions_of(space, [ids(space, tokens) for tokens in programs], "grammar")),
         "parse": _seconds(lambda: blueprints.extend(parse(tokens, language) for tokens in programs)),
         "verify": _seconds(lambda: [verify(blueprint.graph, language) for blueprint in blueprints]),
         "hash": _seconds(lambda: [structural_hash(blueprint.graph) for blueprint in blueprints]),
     }
     return seconds, blueprints
-
-
-def _walk(space: LanguageSpace, tokens: Sequence[str]) -> None:
-    cursor = space.start()
-    for token_id in ids(space, tokens):
-        space.legal(cursor)
-        cursor = space.advance(cursor, token_id)
-    space.legal(cursor)
 
 
 # -- masked and free sampling --------------------------------------------------------------------------------
@@ -144,7 +138,7 @@ def measure_sampling(epochs: int, num: int, rounds: int) -> dict[str, Any]:
     policy = Policy(len(space.tokens), space.max_length, PolicyConfig(), seed=0)
     validity = 0.0
     if epochs:
-        corpus = build_corpus(space, CorpusConfig(num_programs=2048), 0)
+        corpus = build_corpus(space, CorpusConfig(), 0)
         config = PretrainingConfig(num_epochs=epochs)
         validity = pretrain(policy, space, corpus, config, seed=0).validity
         space = LanguageSpace(Language())
