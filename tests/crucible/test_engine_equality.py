@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blueprints import LANGUAGE, Blueprint, parse, random_program
@@ -64,29 +64,43 @@ OP_PROGRAMS = {
 def assert_gradients_agree(
     blueprints: list[Blueprint], task: Task, seed: int = 0, steps: int | None = None
 ) -> None:
-    """Compare float32 and float64 batched gradients with the reference's in float64.
+    """Compare float32 and float64 batched losses and gradients with the reference's in float64.
 
     In float32 a program amplifies rounding by itself (a norm of nearly equal features does); there the
-    batched gradients may be ten times as far from the truth as the reference's own.
+    batched ones may be ten times as far from the truth as the reference's own. A loop may leave what is
+    finite: it must in both engines or in neither.
     """
     programs = [build_program(blueprint.graph, task, 16) for blueprint in blueprints]
     parameters = [initial_parameters(program, seed) for program in programs]
     train = task.splits(seed).train
     arguments = (programs, parameters, train.inputs[:32, :steps], train.targets[:32])
-    oracle = ReferenceEngine().loss_and_gradients(*arguments, torch.float64)
-    double = BatchedEngine().loss_and_gradients(*arguments, torch.float64)
-    single = BatchedEngine().loss_and_gradients(*arguments, torch.float32)
+    truths = ReferenceEngine().loss_and_gradients(*arguments, torch.float64)
+    doubles = BatchedEngine().loss_and_gradients(*arguments, torch.float64)
     rounded = ReferenceEngine().loss_and_gradients(*arguments, torch.float32)
-    for blueprint, (loss, gradient), (loss64, gradient64), (loss32, gradient32), (_, reference32) in zip(
-        blueprints, oracle, double, single, rounded, strict=True
-    ):
-        message = " ".join(blueprint.tokens)
-        scale = float(gradient.abs().max())
-        assert abs(loss64 - loss) < 1e-12 * max(1.0, abs(loss)), message
-        assert float((gradient64 - gradient).abs().max()) < 1e-11 * max(1.0, scale), message
-        assert abs(loss32 - loss) < 2e-5 * max(1.0, abs(loss)), message
-        own = 10 * float((reference32 - gradient).abs().max())
-        assert float((gradient32 - gradient).abs().max()) < max(2e-4 * scale + 1e-7, own), message
+    singles = BatchedEngine().loss_and_gradients(*arguments, torch.float32)
+    for blueprint, *results in zip(blueprints, truths, doubles, rounded, singles, strict=True):
+        (loss, gradient), (loss64, gradient64), (own_loss, own_gradient), (loss32, gradient32) = results
+        scale, message = float(gradient.abs().max()), str(blueprint)
+        assert_near(loss64, loss, loss, 1e-12 * max(1.0, abs(loss)), message)
+        assert_near(gradient64, gradient, gradient, 1e-11 * max(1.0, scale), message)
+        own = 10 * abs(own_loss - loss)
+        assert_near(loss32, loss, own_loss, max(2e-5 * max(1.0, abs(loss)), own), message)
+        own = 10 * float((own_gradient - gradient).abs().max())
+        assert_near(gradient32, gradient, own_gradient, max(2e-4 * scale + 1e-7, own), message)
+
+
+def assert_near(
+    came: float | torch.Tensor,
+    true: float | torch.Tensor,
+    peer: float | torch.Tensor,
+    bound: float,
+    message: str,
+) -> None:
+    """Check how far what came is from the truth; it must be finite exactly where its peer is."""
+    came, true, peer = (torch.as_tensor(value, dtype=torch.float64) for value in (came, true, peer))
+    is_finite = bool(came.isfinite().all())
+    assert is_finite == bool(peer.isfinite().all()), message
+    assert not is_finite or float((came - true).abs().max()) < bound, message
 
 
 @pytest.mark.parametrize("op", sorted((*LANGUAGE.table, "LOOP", "SCAN")))
@@ -98,11 +112,10 @@ def test_every_op_has_the_gradients_of_its_module(op: str) -> None:
         assert_gradients_agree([blueprint], Temporal(), steps=steps)
 
 
-@settings(deadline=None, max_examples=20, derandomize=True)
-@given(seed=st.integers(0, 2**31), sequence=st.booleans())
-def test_random_programs_have_the_gradients_of_their_modules(seed: int, sequence: bool) -> None:
+@given(seed=st.integers(0, 2**31), num=st.integers(1, 2), sequence=st.booleans())
+def test_random_programs_have_the_gradients_of_their_modules(seed: int, num: int, sequence: bool) -> None:
     rng = random.Random(seed)
-    blueprints = [parse(random_program(rng)) for _ in range(6)]
+    blueprints = [parse(random_program(rng)) for _ in range(num)]
     assert_gradients_agree(blueprints, Temporal() if sequence else Xor(), seed % 1000)
 
 

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curricula.streams import contains, num_streams, unrank
@@ -66,7 +66,6 @@ def test_the_transition_shortcut_is_as_the_docstring_states():
 
 
 @given(pattern=PATTERNS, length=st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
 def test_streams_are_counted_and_numbered_as_enumeration_does(pattern, length):
     every = np.array(list(product((0, 1), repeat=length)))
     padded = np.pad(every, ((0, 0), (0, max(0, len(pattern) - length))), constant_values=-1)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blueprints import HUMAN_BLUEPRINTS, LANGUAGE, Graph, Node, parse, random_program
@@ -86,7 +86,6 @@ def entrances(root: Element) -> list[float]:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
 def test_a_drawing_is_well_formed_and_its_nodes_never_overlap(seed: int):
     root = drawn(parse(random_program(random.Random(seed))).graph)
     view_left, view_top, width, height = map(float, root.get("viewBox", "").split())
