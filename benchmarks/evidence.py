@@ -62,19 +62,18 @@ def main() -> int:
     options = _options()
     options.dir.mkdir(parents=True, exist_ok=True)
     if not options.report:
-        run_missing(options.dir, options.seeds, options.jobs, options.settings)
-    rows = {
-        (arm, seed): load_rows(options.dir / f"{arm}-seed{seed}")
-        for arm in ARMS
-        for seed in range(options.seeds)
-    }
-    rows = {key: value for key, value in rows.items() if is_complete(options.dir / f"{key[0]}-seed{key[1]}")}
+        run_missing(options.dir, options.arms, options.seeds, options.jobs, options.settings)
+    rows = complete_runs(options.dir, options.seeds)
     if not rows:
         print(f"no run under {options.dir} is complete yet", file=sys.stderr)
         return 1
     print(f"{len(rows)} of {len(ARMS) * options.seeds} runs are complete\n")
     result = compare(rows)
     print(table(result))
+    if options.beside:
+        print(
+            f"\nbeside it {options.beside}\n\n{table(compare(complete_runs(options.beside, options.seeds)))}"
+        )
     draw(rows, options.dir / "evidence.png")
     path = options.json or options.dir / "evidence.json"
     path.write_text(json.dumps(result, indent=1, default=asdict) + "\n")
@@ -82,14 +81,20 @@ def main() -> int:
     return 0
 
 
-def run_missing(folder: Path, seeds: int, jobs: int, settings: Sequence[str]) -> None:
-    """Start or resume every run that is not complete, `jobs` at a time."""
+def complete_runs(folder: Path, seeds: int) -> dict[tuple[str, int], list[dict]]:
+    """Return the metrics lines of the complete runs in a folder, by arm and seed."""
+    runs = {(arm, seed): folder / f"{arm}-seed{seed}" for seed in range(seeds) for arm in ARMS}
+    return {key: load_rows(run) for key, run in runs.items() if is_complete(run)}
+
+
+def run_missing(folder: Path, arms: Sequence[str], seeds: int, jobs: int, settings: Sequence[str]) -> None:
+    """Start or resume every run of some arms that is not complete, `jobs` at a time."""
     latency = folder / "latency_table.json"
     if not latency.exists():
         from crucible.latency import LatencyTable
 
         LatencyTable.measure().save(latency)
-    work = [(arm, seed) for seed in range(seeds) for arm in ARMS]
+    work = [(arm, seed) for seed in range(seeds) for arm in arms]
     with ThreadPoolExecutor(jobs) as pool:
         outcomes = list(pool.map(lambda job: _run(folder, job[0], job[1], settings), work))
     failed = [f"{arm} seed {seed}" for (arm, seed), code in zip(work, outcomes, strict=True) if code]
@@ -249,8 +254,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dir", type=Path, default=Path("runs/evidence"), help="where the runs are kept")
     parser.add_argument("--seeds", type=int, default=5, help="seeds an arm, from 0")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=tuple(ARMS), help="arms to run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--report", action="store_true", help="compare what is there, run nothing")
+    parser.add_argument("--beside", type=Path, metavar="DIR", help="also print the table of other runs")
     parser.add_argument("--json", type=Path, help="where the numbers go; evidence.json in the folder")
     parser.add_argument("settings", nargs="*", help="further settings of every run, as key=value")
     return parser.parse_args()
