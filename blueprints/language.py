@@ -51,13 +51,13 @@ class Language:
             unknown or needs an op that is missing; for two tokens of one name.
     """
 
-    ops: tuple[Op, ...] = OPS
+    ops: tuple[Op, ...] = field(default=OPS, repr=False)
     max_length: int = 48
     max_flops: int = 32_768
     num_taps: int = 4
     num_states: int = 3
     max_width: Fraction = MAX_WIDTH
-    widths: Mapping[str, Fraction] = field(default_factory=lambda: WIDTHS)
+    widths: Mapping[str, Fraction] = field(default_factory=lambda: WIDTHS, repr=False)
     blocks: tuple[str, ...] = tuple(BLOCK_STARTS)
     settings: Mapping[str, Attribute] = field(init=False, repr=False)
     table: Mapping[str, Op] = field(init=False, repr=False)
