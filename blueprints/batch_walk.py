@@ -244,27 +244,47 @@ class BatchWalk:
                 rest[some] = np.minimum(price.min(2), NEVER)
         rest[depth == 0] = tables.program_ends
         times = self._state.times[rows, depth]
-        return self._with_registers(rows, times, self._onward(rest, times), registers)
+        return self._with_merges(rows, times, self._onward(rest, times), registers)
 
-    def _with_registers(
+    def _with_merges(
         self, rows: np.ndarray, times: np.ndarray, levels: np.ndarray, registers: np.ndarray | None
     ) -> np.ndarray:
-        """Return prices with merges with registers where ops alone lead to no end."""
+        """Return prices with branch blocks and merges with registers where ops alone lead to no end."""
         needy = np.flatnonzero(self._tables.strands(levels[:, _AFTER_TWO]))
-        if not (needy.size and self._registers):
+        if not needy.size:
             return levels
-        some = rows[needy]
-        held = self._state.registers[some, self._state.scope[some]] if registers is None else registers[needy]
-        types, times = self._tables.type_of(held), times[needy]
-        rest, better = Rest.of(levels[needy], times), levels[needy, _AT_ONCE]
+        some, times = rows[needy], times[needy]
+        forked = self._with_forks(levels[needy], times)
+        if self._registers:
+            held = registers[needy] if registers is not None else None
+            if held is None:
+                held = self._state.registers[some, self._state.scope[some]]
+            forked = self._with_forks(self._with_registers(forked, times, held), times)
+        levels[needy] = forked
+        return levels
+
+    def _with_forks(self, levels: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Return prices with branch blocks before the rest."""
+        forks = np.empty((len(levels), levels.shape[2], levels.shape[2]), np.int64)
+        for often in np.unique(times).tolist():
+            forks[times == often] = self._tables.forks(often)
+        while True:
+            after = (forks + levels[:, _AFTER_TWO, None]).min(2)
+            better = np.minimum(levels[:, _AT_ONCE], np.minimum(after, NEVER))
+            if np.array_equal(better, levels[:, _AT_ONCE]):
+                return levels
+            levels = self._onward(better, times)
+
+    def _with_registers(self, levels: np.ndarray, times: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """Return prices with a merge with one of the registers `[n, R]` before the rest."""
+        types, rest, better = self._tables.type_of(held), Rest.of(levels, times), levels[:, _AT_ONCE]
         for merge in self._tables.merges:
             if merge.arity == 2:
                 land = merge.land[:, types].transpose(1, 0, 2)
                 flops = merge.flops[:, types].transpose(1, 0, 2) * times[:, None, None]
                 price = MERGE + 2 * TOKEN + flops + rest.at(_AFTER_TWO, land)
                 better = np.minimum(better, np.where(land < 0, NEVER, price).min(2))
-        levels[needy] = self._onward(better, times)
-        return levels
+        return self._onward(better, times)
 
     # -- registers -------------------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
-"""What completing a prefix costs at least: fewest merges with registers, then shortest, then cheapest.
+"""What completing a prefix costs at least: fewest merges, then shortest, then cheapest.
 
-The search may add ops, close blocks and, where ops alone lead to no end (a loop over a sequence that was
-pooled), merge with a register of the innermost scope; it never loads one, so it can miss a completion that
-only a LOAD would give. Prices are vectors over the codes of types at which the innermost block may end.
-Names no rule.
+The search may add ops and close blocks. Where these alone lead to no end (a loop over a sequence that was
+pooled, a block at a width that no attribute names), it may add branch blocks, and merge once with a register
+of the innermost scope; it never loads one, so it can miss a completion that only a LOAD would give. Prices
+are vectors over the codes of types at which the innermost block may end. Names no rule.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ from blueprints.typing_table import TypingTable
 from blueprints.vocabulary import BODY_ATTRIBUTES, BRANCH_SEP, BRANCH_START
 
 #: What a completion costs in one number, `merges * MERGE + tokens * TOKEN + FLOPs`, adding and comparing in
-#: that order; `merges` are those with registers that the search came to need.
+#: that order; `merges` are branch blocks and merges with registers that the search came to need.
 TOKEN = 1 << 40
 MERGE = 1 << 52
 #: A price that no completion has; the sum of three is still a 64-bit number.
@@ -41,6 +41,7 @@ class Completion:
         self.after_merge = lru_cache(maxsize=None)(self._find_after_merge)
         self.body = lru_cache(maxsize=None)(self._find_body)
         self._merges = lru_cache(maxsize=10_000)(self._find_merges)
+        self.forks = lru_cache(maxsize=None)(self._find_forks)
         self.outside = lru_cache(maxsize=100_000)(self._find_outside)
         self.starts = lru_cache(maxsize=None)(self._find_starts)
         self.edges = lru_cache(maxsize=None)(self._find_edges)
@@ -122,10 +123,30 @@ class Completion:
             rest = self.outside(outer, scopes[:-1] if frame.kind in BODY_ATTRIBUTES else scopes)
             onward = _capped((self._all_onward(outer_times) + rest).min(1))
             prices = _capped((self.closings(frame, outer_times) + onward).min(1))
+        prices = self._with_forks(prices, times)
         if not scopes[-1]:
             return prices
         onward = _capped((self._all_onward(times) + prices).min(1))
-        return np.minimum(prices, _capped((self._merges(scopes[-1], times) + onward).min(1)))
+        merged = np.minimum(prices, _capped((self._merges(scopes[-1], times) + onward).min(1)))
+        return self._with_forks(merged, times)
+
+    def _with_forks(self, prices: Prices, times: int) -> Prices:
+        """Return the prices of the rest with branch blocks before it where ops alone lead to no end."""
+        while True:
+            onward = _capped((self._all_onward(times) + prices).min(1))
+            if (onward < MERGE).all():
+                return prices
+            better = np.minimum(prices, _capped((self.forks(times) + onward).min(1)))
+            if np.array_equal(better, prices):
+                return prices
+            prices = better
+
+    def _find_forks(self, times: int) -> np.ndarray:
+        """Return the prices `[codes, codes]` of turning one type into another by a branch block."""
+        if BRANCH_START not in self._language.blocks:
+            return np.full((len(self._table), len(self._table)), NEVER, np.int64)
+        values = (Value(code) for code in range(len(self._table)))
+        return _capped(np.stack([self.any_block_ends(v, BRANCH_START, times) for v in values]) + MERGE)
 
     def program_ends(self) -> Prices:
         """Return the prices of ending the program: nothing at the width of its input."""

@@ -246,6 +246,10 @@ class WalkTables:
         """The merging ops by name."""
         return {name: merge for merge in self.merges for name in merge.names}
 
+    def forks(self, times: int) -> np.ndarray:
+        """Return the prices `[C, C]` of turning one type into another by a branch block."""
+        return self._completion.forks(times)
+
     def strands(self, rest: np.ndarray) -> np.ndarray:
         """Say of which rests `[n, C]`, after two ops, some may lead to no end by ops alone."""
         return np.any(rest >= (0 if self._ops_fall_short else MERGE), axis=1)
