@@ -54,7 +54,7 @@ class Interval:
     num_seeds: int
 
     def __str__(self) -> str:
-        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        return f"{self.mean:+.3f}" + (f" [{self.low:+.3f}, {self.high:+.3f}]" if self.num_seeds > 1 else "")
 
 
 def main() -> int:
