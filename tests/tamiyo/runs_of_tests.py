@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "train_architect.py"
 
 SMALL = (
-    "architect.batch_size=8",
+    "language.max_length=12",
+    "architect.batch_size=4",
     "architect.corpus.num_programs=64",
     "architect.pretraining.num_epochs=2",
     "architect.pretraining.num_validity_samples=16",
