@@ -71,7 +71,9 @@ def _near(automaton: "Automaton", tokens: Tokens) -> Tokens:
     if _is_legal(automaton.grammar, tokens):
         return tokens
     tokens = tokens[: FARTHEST * automaton.language.max_length]
-    found = _greedy(automaton, tokens)
+    shortest = automaton.completion(automaton.grammar.start())
+    assert shortest is not None, "a language has programs"
+    found = min(_greedy(automaton, tokens), shortest, key=lambda program: edit_distance(tokens, program))
     bound = edit_distance(tokens, found) + 1
     for is_careful in (False, True):
         search = _Search(automaton, tokens, bound, is_careful)

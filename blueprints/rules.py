@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import takewhile
 
+from blueprints.graph import STATE
 from blueprints.language import Language
 from blueprints.ops import Op
 from blueprints.prefix import Frame, Prefix, Stepper, Value, stored
@@ -136,9 +137,13 @@ class Rules:
         if not prefix.held.isdisjoint((index, stored(index))):
             return "no-op", f"follows SAVE, but {token} holds the current value"
         if state is None:
-            return ("no-op", "follows SAVE, but the value has a name already") if prefix.loaded else None
+            named = prefix.loaded or prefix.value.op == STATE
+            return ("no-op", "follows SAVE, but the value has a name already") if named else None
         if state == 0:
             return "state-0-is-output", "follows SAVE, but state 0 takes what the body ends with"
+        states = range(self._language.num_taps, len(prefix.registers))
+        if prefix.value.op == STATE and prefix.held.isdisjoint(states):
+            return "no-op", f"follows SAVE, but the value may be {token} itself: load a state first"
         have, want = prefix.value.type, self._scan(prefix).ends[0]
         return self._width("takes", have, "the scan's states have", want)
 

@@ -5,6 +5,7 @@ The counterpart of prefix.py for `BatchWalk`. Axes: N programs, n some of them, 
 
 import numpy as np
 
+from blueprints.graph import STATE
 from blueprints.vocabulary import BRANCH_START, LOAD, LOOP_START, SAVE, SCAN_START
 from blueprints.walk_tables import (
     APPLIES,
@@ -91,11 +92,13 @@ class WalkState:
         """Say `[n, R]` which registers the current value may be saved in."""
         num_taps, R = self._num_taps, self._num_registers
         open_ = ~self.held_bits(rows, 0)
-        open_[:, :num_taps] &= ~self.loaded[rows, None]
+        is_state = self._tables.op_of(self.value[rows]) == self._tables.op_index(STATE)
+        open_[:, :num_taps] &= ~(self.loaded[rows] | is_state)[:, None]
         if num_taps < R:
+            is_known = ~is_state | self.held_bits(rows, 0)[:, num_taps:].any(1)
             state_type = self.state_type[rows, self.scope[rows]]
             types = self._tables.type_of(self.value[rows])
-            fits = (state_type >= 0) & self._tables.same_width[types, state_type]
+            fits = (state_type >= 0) & self._tables.same_width[types, state_type] & is_known
             open_[:, num_taps:] &= fits[:, None] & ~self.held_bits(rows, R)[:, num_taps:]
             open_[:, num_taps] = False
         return open_
@@ -199,7 +202,7 @@ class WalkState:
         self.registers[rows, scope] = -1
         scans = state_type >= 0
         self.ends[rows[scans], depth[scans], 0] = state_type[scans]
-        states = self._tables.code(state_type[scans], 0, 0)[:, None]
+        states = self._tables.code(state_type[scans], self._tables.op_index(STATE), 0)[:, None]
         self.registers[rows[scans], scope[scans], num_taps:] = states
 
     def _enter(self, rows: np.ndarray, frame: np.ndarray) -> None:

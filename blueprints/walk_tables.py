@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from blueprints.completion import MERGE, NEVER, TOKEN, Completion
-from blueprints.graph import INPUT
+from blueprints.graph import INPUT, STATE
 from blueprints.language import Language
 from blueprints.ops import Op
 from blueprints.prefix import Frame, Prefix, Stepper, Value
@@ -102,7 +102,7 @@ class WalkTables:
     # -- values ----------------------------------------------------------------------------------------------
 
     def _list_ops_looked_back_at(self) -> None:
-        names = {op for row in self.language.ops for op in row.no_op_after}
+        names = {op for row in self.language.ops for op in row.no_op_after} | {STATE}
         self._looked_back = {name: index for index, name in enumerate((INPUT, *sorted(names)))}
         self._op_bits = (len(self._looked_back) - 1).bit_length()
 
@@ -117,6 +117,10 @@ class WalkTables:
     def type_of(self, value: np.ndarray) -> np.ndarray:
         """Return the types of values; of no value, -1, that is -1 too."""
         return value >> (self._op_bits + 1)
+
+    def op_of(self, value: np.ndarray) -> np.ndarray:
+        """Return the numbers of the ops of values that a rule looks back at."""
+        return (value >> 1) & ((1 << self._op_bits) - 1)
 
     def value(self, code: int) -> Value:
         """Return the value behind an integer."""

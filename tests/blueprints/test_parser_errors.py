@@ -292,3 +292,18 @@ def test_a_graph_with_more_waiting_values_than_taps_cannot_be_printed():
         to_tokens(graph, Language(num_taps=1))
     wide = Language(num_taps=6, max_length=99)
     assert parse(to_tokens(graph, wide), wide).graph == canonical_form(graph)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "LOAD STATE_2 SAVE STATE_1 SAVE TAP_0",
+        "LOAD STATE_2 RES_START SAVE TAP_0",
+        "LOAD STATE_2 BRANCH_START RELU BRANCH_SEP SAVE TAP_0",
+        "LOAD STATE_2 BRANCH_START RELU BRANCH_SEP SAVE STATE_2",
+    ],
+)
+def test_a_state_finds_no_way_to_take_itself(way: str) -> None:
+    with pytest.raises(BlueprintError) as caught:
+        parse(["SCAN_START", "OUT_DIM_IN", *way.split()])
+    assert caught.value.rule == "no-op"

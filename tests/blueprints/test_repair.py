@@ -4,7 +4,7 @@ import random
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from programs import programs, token_soup
 
 from blueprints import LANGUAGE, BlueprintError, Language, parse, random_program
@@ -40,6 +40,7 @@ def test_a_legal_program_is_returned_as_it_is(tokens):
 
 
 @given(token_soup())
+@example(["END", "END", "RES_START", "BRANCH_START"])
 def test_whatever_came_the_repair_parses_and_is_as_far_off_as_it_says(tokens):
     found = repair(tokens)
     parse(found.tokens)
