@@ -10,9 +10,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 FOLDERS := architect benchmarks blueprints crucible curricula hall_of_fame scripts tamiyo tests
 
-# Coverage has a floor for the whole suite only: a part of it covers a part.
+# Coverage has a floor for the whole suite only: a part of it covers a part. The whole runs in a process a core,
+# where each takes over what another has left to do; a part runs in one, so that --pdb and -s work.
 ifeq ($(strip $(PYTEST_ARGS)),)
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+PROCESSES := --numprocesses=logical --maxprocesses=8 --dist=worksteal
 endif
 
 .DEFAULT_GOAL := help
@@ -43,8 +45,8 @@ train: setup  ## train an Architect; settings as ARGS="seed=1 budget.generations
 	@$(BIN)/python scripts/train_architect.py $(ARGS)
 
 test: setup  ## run the tests, with a coverage floor; a part as PYTEST_ARGS=tests/test_house.py
-	@echo "test: pytest $(COVERAGE) $(PYTEST_ARGS)"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(COVERAGE) $(PYTEST_ARGS)
+	@echo "test: pytest $(COVERAGE) $(PROCESSES) $(PYTEST_ARGS)"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(COVERAGE) $(PROCESSES) $(PYTEST_ARGS)
 
 lint: setup  ## ruff, its formatter and pyright
 	@echo "lint: ruff check, ruff format --check, pyright"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from architect.corpus import CorpusConfig
 from benchmarks import language, language_coverage, language_fuzz
 from benchmarks.known_blocks import KNOWN_BLOCKS, LACKS, PEEPHOLE_LSTM, ROOMY
 from benchmarks.language_coverage import CellError, cell_of, examine_all, run_cell, stacked
@@ -263,6 +264,7 @@ def test_the_ratios_stand_between_their_least_and_most(tmp_path, monkeypatch, ca
     out = tmp_path / "language.json"
     options = ["--num", "4", "--rounds", "2", "--workers", "1", "--epochs", "1", "--json", str(out)]
     monkeypatch.setattr(sys, "argv", ["language.py", *options])
+    monkeypatch.setattr(language, "CorpusConfig", lambda: CorpusConfig(num_programs=256))
     language.main()
     document = json.loads(out.read_text())
     ratios = [document["reading"]["share"], *(row["ratio"] for row in document["sampling"])]
