@@ -11,10 +11,10 @@ STAMP := $(VENV)/installed
 FOLDERS := architect benchmarks blueprints crucible curricula hall_of_fame scripts tamiyo tests
 
 # Coverage has a floor for the whole suite only: a part of it covers a part. The whole runs in a process a core,
-# where each takes over what another has left to do; a part runs in one, so that --pdb and -s work.
+# of up to 1.6 GB each, that take over what another has left to do; a part in one, so that --pdb and -s work.
 ifeq ($(strip $(PYTEST_ARGS)),)
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
-PROCESSES := --numprocesses=logical --maxprocesses=8 --dist=worksteal
+PROCESSES := --numprocesses=logical --maxprocesses=4 --dist=worksteal
 endif
 
 .DEFAULT_GOAL := help
