@@ -424,16 +424,20 @@ def test_the_table_predicts_the_modules_parameters_and_shapes(tokens):
         assert out.shape == (2, kind.steps(7), kind.channels(width))
 
 
-@given(programs())
-def test_causal_types_are_true(tokens):
+@given(programs(), st.integers(0, 2**31))
+def test_causal_types_are_true(tokens, seed):
     blueprint = parse(tokens)
     if not blueprint.graph.type.causal or blueprint.graph.type.time == "single":
         return
-    module = compile_blueprint(blueprint, width=16)
-    x = torch.randn(2, 8, 16)
+    module, generator = compile_blueprint(blueprint, width=16).double(), torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.4, generator=generator)
+    x = torch.randn(2, 8, 16, generator=generator, dtype=torch.float64)
     changed = x.clone()
-    changed[:, 5:] = torch.randn(2, 3, 16)
-    torch.testing.assert_close(module(x)[:, :5], module(changed)[:, :5], equal_nan=True)
+    changed[:, 5:] = torch.randn(2, 3, 16, generator=generator, dtype=torch.float64)
+    y, z = module(x), module(changed)
+    assume(y.isfinite().all() and z.isfinite().all())  # 0 times what a loop left infinite is not 0
+    torch.testing.assert_close(y[:, :5], z[:, :5], rtol=1e-9, atol=1e-9)
 
 
 @given(programs(), st.randoms(use_true_random=False))
