@@ -86,6 +86,48 @@ def test_every_native_op_has_the_gradients_of_its_module(op: str) -> None:
             assert_gradients_agree([blueprint], Temporal(), variant, steps=steps)
 
 
+ACTIVATIONS = {
+    "ABS": torch.abs,
+    "ELU": torch.nn.functional.elu,
+    "GELU": torch.nn.functional.gelu,
+    "HARD_SWISH": torch.nn.functional.hardswish,
+    "LEAKY_RELU": torch.nn.functional.leaky_relu,
+    "MISH": torch.nn.functional.mish,
+    "RELU": torch.relu,
+    "SIGMOID": torch.sigmoid,
+    "SILU": torch.nn.functional.silu,
+    "SIN": torch.sin,
+    "SOFTPLUS": torch.nn.functional.softplus,
+    "SQUARE_RELU": lambda x: torch.relu(x).square(),
+    "TANH": torch.tanh,
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("op", ACTIVATIONS)
+def test_activations_and_their_slopes_are_as_near_the_truth_as_is_said(op: str, variant: str) -> None:
+    """The bound stands in src/functions.h; places are dense around zero and reach far out."""
+    if variant not in variants_here():
+        pytest.skip(f"the processor has no {variant}")
+    near = np.linspace(-12, 12, 20_000)
+    far = np.geomspace(1e-12, 1e6, 4_992)
+    x = np.concatenate([near, far, -far]).astype(np.float32)
+    values, slopes = library.load_library().activate(op, x, variant)
+    place = torch.from_numpy(x).double().requires_grad_()
+    true_values = ACTIVATIONS[op](place)
+    (true_slopes,) = torch.autograd.grad(true_values.sum(), place)
+    for came, true in ((values, true_values), (slopes, true_slopes)):
+        true = true.detach().numpy()
+        error = np.abs(came - true) / np.maximum(np.abs(true), 1)
+        assert error.max() < 1e-6, f"{error.max()} at {x[error.argmax()]}"
+
+
+@pytest.mark.parametrize("op", ACTIVATIONS)
+def test_what_is_undefined_stays_undefined(op: str) -> None:
+    values, _ = library.load_library().activate(op, np.full(16, np.nan, np.float32), variants_here()[0])
+    assert np.isnan(values).all()
+
+
 def test_the_ops_that_are_not_native_are_known() -> None:
     assert set(LANGUAGE.table) - set(library.load_library().rows) == FOREIGN
 

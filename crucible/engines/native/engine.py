@@ -80,7 +80,7 @@ class NativeEngine(Engine):
         fingerprints: bool = False,
         progress: Progress | None = None,
     ) -> list[TaskResult]:
-        """Train and examine every job; the batched engine takes those with a foreign op, as a log line says."""
+        """Train and examine every job; those with a foreign op go to the batched engine, as the log says."""
         missing = [self.missing_ops(job.program) for job in jobs]
         own = [i for i, ops in enumerate(missing) if not ops]
         foreign = [i for i, ops in enumerate(missing) if ops]

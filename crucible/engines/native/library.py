@@ -5,7 +5,12 @@ from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+import numpy as np
+
 from crucible.errors import CrucibleError
+
+#: Bytes at whose multiples the interpreter's arrays start.
+ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
 ABI_VERSION = 1
@@ -82,6 +87,24 @@ class Library:
             raise MemoryError("the native engine was refused memory for one program")
         if status:
             raise CrucibleError(f"native variant '{variant}' is unknown, or not for this processor")
+
+    def activate(self, op: str, x: np.ndarray, variant: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values and slopes of an activation at float32 `x`, of a length that 16 divides."""
+        values, slopes, places = (_aligned(x.size) for _ in range(3))
+        places[:] = x
+        addresses = [ctypes.c_void_p(array.ctypes.data) for array in (places, values, slopes)]
+        place, value, slope = addresses
+        size = ctypes.c_int64(x.size)
+        if self._handle.native_activate(self.rows[op], place, size, value, slope, variant.encode()):
+            raise CrucibleError(f"{op} is no activation, or {x.size} no multiple of 16")
+        return values, slopes
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Return float32 zeros that start at a multiple of 64 bytes, as the interpreter's vectors must."""
+    spacious = np.zeros(size + ALIGNMENT // 4, np.float32)
+    first = -spacious.ctypes.data % ALIGNMENT // 4
+    return spacious[first : first + size]
 
 
 def find_library() -> Path | None:

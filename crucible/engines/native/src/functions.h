@@ -1,6 +1,7 @@
 // Vectorised exp, log, tanh, sigmoid, normal distribution, sine: polynomials fitted by minimax in float64.
-// Each stays within MAX_ERROR of the truth, relative to max(|truth|, 1); tests measure it. Where scalars are
-// float64, which serves to prove formulas rather than to be fast, the standard library computes lane by lane.
+// Activations made of them stay within 1e-6 of the truth, relative to max(|truth|, 1), and their slopes too;
+// tests/crucible/test_native_engine.py measures it. Where scalars are float64, which serves to prove formulas
+// rather than to be fast, the standard library computes lane by lane.
 #pragma once
 #include "vector.h"
 
@@ -45,28 +46,32 @@ constexpr S ROUNDER = 12582912.0f;
 constexpr S LOG2_E = 1.44269504f;
 // ln 2 in two parts, of which the first has trailing zeros: multiples up to 2^9 are exact.
 constexpr S LN_2_HIGH = 0.693359375f, LN_2_LOW = -2.12194440e-4f;
-// Beyond these exp is infinite, or less than any normal float and taken for zero.
+// From the first on exp is infinite; below the second it stays at about the smallest normal float.
 constexpr S EXP_MAX = 89.0f, EXP_MIN = -87.3f;
 constexpr int MANTISSA_BITS = 23, EXPONENT_BIAS = 127;
 
 NATIVE_INLINE Vec exponential(Vec x) {
-    const S coefficients[] = {1.0f,             1.000000037e+00f, 4.999999203e-01f, 1.666641919e-01f,
-                              4.166823187e-02f, 8.374898340e-03f, 1.383673796e-03f};
+    const S coefficients[] = {1.0f,
+                              1.000000037e+00f,
+                              4.999999203e-01f,
+                              1.666641919e-01f,
+                              4.166823187e-02f,
+                              8.374898340e-03f,
+                              1.383673796e-03f};
+    // In this order an undefined x is neither larger nor smaller, and stays.
     const Vec held = smaller(splat(EXP_MAX), larger(splat(EXP_MIN), x));
     const Vec shifted = held * LOG2_E + ROUNDER;
     const Vec n = shifted - ROUNDER;
     const Vec rest = held - n * LN_2_HIGH - n * LN_2_LOW;
     // Half of 2^n, for 2^128 is no float; the shift drops all of ROUNDER but n.
     const Bits power = ((Bits)shifted << MANTISSA_BITS) + ((EXPONENT_BIAS - 1) << MANTISSA_BITS);
-    const Vec y = polynomial(rest, coefficients) * (Vec)power * 2;
-    const Vec bounded = x < EXP_MIN ? splat(0) : y;
-    return x != x ? x : bounded;
+    return polynomial(rest, coefficients) * (Vec)power * 2;
 }
 
 // log((1 + s) / (1 - s)) for s^2 <= 1/9.
 NATIVE_INLINE Vec twice_inverse_tangent(Vec s) {
-    const S coefficients[] = {1.0f, 3.333333974e-01f, 1.999933908e-01f, 1.431052168e-01f, 1.069497286e-01f,
-                              1.221248445e-01f};
+    const S coefficients[] = {
+        1.0f, 3.333333974e-01f, 1.999933908e-01f, 1.431052168e-01f, 1.069497286e-01f, 1.221248445e-01f};
     return 2 * s * polynomial(s * s, coefficients);
 }
 
@@ -86,8 +91,8 @@ NATIVE_INLINE Vec logarithm(Vec x) {
 NATIVE_INLINE Vec exponential_minus_one(Vec x) { return exponential(x) - 1; }
 
 NATIVE_INLINE Vec hyperbolic_tangent(Vec x) {
-    const S coefficients[] = {1.0f, -3.333326338e-01f, 1.333118577e-01f, -5.372523159e-02f, 2.060314708e-02f,
-                              -5.672421668e-03f};
+    const S coefficients[] = {
+        1.0f, -3.333326338e-01f, 1.333118577e-01f, -5.372523159e-02f, 2.060314708e-02f, -5.672421668e-03f};
     const S small = 0.625f; // below it the quotient would cancel
     const Vec size = magnitude(x);
     const Vec far = 1 - 2 / (exponential(2 * size) + 1);

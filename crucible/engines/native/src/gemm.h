@@ -33,7 +33,8 @@ struct Product {
 // Taps that touch columns [first, first + width); of the others every product is zero.
 NATIVE_INLINE int taps_of(const Product& p, long first, long width) {
     if (p.taps == 1) return 1;
-    const long seen = p.x_tap < 0 ? (first + width - 1) / -p.x_tap + 1 : (p.columns - first - 1) / p.x_tap + 1;
+    const long seen =
+        p.x_tap < 0 ? (first + width - 1) / -p.x_tap + 1 : (p.columns - first - 1) / p.x_tap + 1;
     return seen < p.taps ? int(seen) : p.taps;
 }
 
@@ -145,8 +146,8 @@ static void add_outer(const Outer& o) {
             const long low = start > -offset ? start : -offset;
             const long high = end < o.columns - offset ? end : o.columns - offset;
             if (low >= high) continue;
-            multiply({o.left + low + offset, o.left_row, 1, 0, o.scratch + (low - start) * o.padded, o.padded, 0,
-                      o.y + tap * o.y_tap, o.padded, nullptr, true, o.rows, o.padded, high - low, 1});
+            multiply({o.left + low + offset, o.left_row, 1, 0, o.scratch + (low - start) * o.padded, o.padded,
+                      0, o.y + tap * o.y_tap, o.padded, nullptr, true, o.rows, o.padded, high - low, 1});
         }
     }
 }

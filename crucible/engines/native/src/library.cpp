@@ -121,6 +121,13 @@ NATIVE_EXPORT int32_t native_train(const native::Request* request, const char* v
     return 0;
 }
 
+// Values and slopes of activation `op` at x: `count` scalars each, a multiple of 16, 64 bytes aligned.
+NATIVE_EXPORT int32_t native_activate(int32_t op, const void* x, int64_t count, void* values, void* slopes,
+                                      const char* variant_name) {
+    const native::Variant* variant = native::variant_named(variant_name);
+    return variant ? variant->activate(op, x, count, values, slopes) : -1;
+}
+
 // Differentiate one program; scalars are float64 for the variant `precise`, else float32.
 NATIVE_EXPORT int32_t native_differentiate(native::Question* question, const char* variant_name) {
     const native::Variant* variant = native::variant_named(variant_name);

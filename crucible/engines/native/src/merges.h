@@ -10,7 +10,8 @@ NATIVE_INLINE const S* operand(const Value& x, const Value& y, long channel, lon
 }
 
 // Visit (channel, first column of a step, column in it); a step is a whole run where nothing is broadcast.
-template <class Visit> NATIVE_INLINE void each_vector(const Node& node, const Frame& frame, Columns at, Visit visit) {
+template <class Visit>
+NATIVE_INLINE void each_vector(const Node& node, const Frame& frame, Columns at, Visit visit) {
     bool is_broadcast = false;
     for (int i = 0; i < node.num_inputs; ++i) is_broadcast |= input(node, i).steps != node.y.steps;
     const long length = is_broadcast ? frame.batch : at.count;
@@ -36,7 +37,8 @@ NATIVE_INLINE void give(const Node& node, int i, const Frame& frame, Columns at,
         for (long c = 0; c < frame.batch; c += LANES) {
             S* to = x.slope + channel * x.row + c;
             Vec total = node.adds[i] ? load(to) : Vec{};
-            for (long step = 0; step < y.steps * frame.batch; step += frame.batch) total += rate(channel, step, c);
+            for (long step = 0; step < y.steps * frame.batch; step += frame.batch)
+                total += rate(channel, step, c);
             store(to, total);
         }
 }
@@ -80,14 +82,16 @@ static void blend_forward(Node& node, const Frame& frame, Columns at) {
     const Value &z = input(node, 0), &a = input(node, 1), &b = input(node, 2), &y = node.y;
     each_vector(node, frame, at, [&](long channel, long step, long c) {
         const Vec gate = load(operand(z, y, channel, step, c));
-        store(y.data + channel * y.row + step + c,
-              gate * load(operand(a, y, channel, step, c)) + (1 - gate) * load(operand(b, y, channel, step, c)));
+        store(y.data + channel * y.row + step + c, gate * load(operand(a, y, channel, step, c)) +
+                                                       (1 - gate) * load(operand(b, y, channel, step, c)));
     });
 }
 
 static void blend_backward(Node& node, const Frame& frame, Columns at) {
     const Value &z = input(node, 0), &a = input(node, 1), &b = input(node, 2), &y = node.y;
-    const auto slope = [&](long channel, long step, long c) { return load(y.slope + channel * y.row + step + c); };
+    const auto slope = [&](long channel, long step, long c) {
+        return load(y.slope + channel * y.row + step + c);
+    };
     give(node, 2, frame, at, [&](long channel, long step, long c) {
         return slope(channel, step, c) * (1 - load(operand(z, y, channel, step, c)));
     });
@@ -103,8 +107,8 @@ static void blend_backward(Node& node, const Frame& frame, Columns at) {
 static void concat_forward(Node& node, const Frame& frame, Columns at) {
     const Value &a = input(node, 0), &b = input(node, 1), &y = node.y;
     each_vector(node, frame, at, [&](long channel, long step, long c) {
-        const S* from = channel < a.width ? operand(a, y, channel, step, c)
-                                          : operand(b, y, channel - a.width, step, c);
+        const S* from =
+            channel < a.width ? operand(a, y, channel, step, c) : operand(b, y, channel - a.width, step, c);
         store(y.data + channel * y.row + step + c, load(from));
     });
 }

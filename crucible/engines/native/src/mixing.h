@@ -4,7 +4,8 @@
 
 namespace NATIVE_VARIANT {
 
-// y = W x + b for block `w` (and bias block `b`, or -1), rows [from, from + rows) of W, on columns of the values.
+// y = W x + b for block `w` (and bias block `b`, or -1), rows [from, from + rows) of W, on columns of the
+// values.
 NATIVE_INLINE void apply(const Node& node, int w, int b, long from, long rows, const S* x, long x_row, S* y,
                          long y_row, long columns, long reach, bool adds) {
     const Block& block = node.blocks[w];
@@ -18,12 +19,12 @@ NATIVE_INLINE void apply_transposed(const Node& node, int w, long from, long row
                                     S* dx, long dx_row, long columns, long reach, bool adds) {
     const Block& block = node.blocks[w];
     const S* a = weights(node, w) + from * block.row;
-    multiply({a, block.column, block.row, block.tap, dy, dy_row, reach, dx, dx_row, nullptr, adds, block.columns,
-              columns, rows, block.taps});
+    multiply({a, block.column, block.row, block.tap, dy, dy_row, reach, dx, dx_row, nullptr, adds,
+              block.columns, columns, rows, block.taps});
 }
 
-// dW += dy x^T over columns; tap j sees x `j * reach` columns earlier. Whole blocks, or rows of a block [from,
-// from + rows).
+// dW += dy x^T over columns; tap j sees x `j * reach` columns earlier. Whole blocks, or rows of a block
+// [from, from + rows).
 NATIVE_INLINE void add_weight_slopes(const Node& node, int w, long from, long rows, const S* dy, long dy_row,
                                      const S* x, long x_row, long columns, long reach, S* scratch) {
     const Block& block = node.blocks[w];
@@ -32,8 +33,8 @@ NATIVE_INLINE void add_weight_slopes(const Node& node, int w, long from, long ro
         add_outer({dy, dy_row, rows, x, x_row, block.columns, block.padded, slopes, block.tap, columns, reach,
                    block.taps, scratch});
     } else {
-        add_outer({x, x_row, block.columns, dy, dy_row, rows, block.padded, slopes, block.tap, columns, -reach,
-                   block.taps, scratch});
+        add_outer({x, x_row, block.columns, dy, dy_row, rows, block.padded, slopes, block.tap, columns,
+                   -reach, block.taps, scratch});
     }
 }
 
@@ -116,7 +117,8 @@ static void depthwise_differentiate(Node& node, const Frame& frame, Columns at) 
         const S *left = y.slope + channel * y.row, *right = x.data + channel * x.row;
         for (int tap = 0; tap < node.record->kernel && tap * reach < at.count; ++tap) {
             Vec total{};
-            for (long c = tap * reach; c < at.count; c += LANES) total += load(left + c) * load(right + c - tap * reach);
+            for (long c = tap * reach; c < at.count; c += LANES)
+                total += load(left + c) * load(right + c - tap * reach);
             weight_slopes(node, 0)[channel * block.row + tap * block.tap] += sum_of(total);
         }
     }

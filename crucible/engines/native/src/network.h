@@ -42,7 +42,7 @@ struct Shape {
 class Network {
   public:
     Frame frame;
-    long num_parameters = 0; // scalars of the packed parameters
+    long num_parameters = 0;  // scalars of the packed parameters
     bool is_complete = false; // false where memory for the nodes was refused
 
     Network(const Shape& shape, Arena& arena, S* parameters, S* slopes, bool trains)
@@ -90,10 +90,14 @@ class Network {
 
     // Copy parameters between the caller's order and the packed one; `slopes` chooses gradients.
     template <class From> void pack(const From* flat) {
-        each_parameter([&](Node& node, long flat_place, long place) { node.parameters.values[place] = S(flat[flat_place]); });
+        each_parameter([&](Node& node, long flat_place, long place) {
+            node.parameters.values[place] = S(flat[flat_place]);
+        });
     }
     void unpack_slopes(S* flat) {
-        each_parameter([&](Node& node, long flat_place, long place) { flat[flat_place] = node.parameters.slopes[place]; });
+        each_parameter([&](Node& node, long flat_place, long place) {
+            flat[flat_place] = node.parameters.slopes[place];
+        });
     }
 
     // Multiply-adds of one forward pass, about.
@@ -257,7 +261,8 @@ class Network {
         long end = first;
         while (end < count && shape_.records[end].scan == shape_.records[first].scan) ++end;
         for (int step = 0; step < frame.steps; ++step)
-            for (long i = first; i < end; ++i) nodes_[i].row->forward(nodes_[i], frame, columns_of_step(step));
+            for (long i = first; i < end; ++i)
+                nodes_[i].row->forward(nodes_[i], frame, columns_of_step(step));
         return end - 1;
     }
 

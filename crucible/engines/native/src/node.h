@@ -19,8 +19,8 @@ struct Value {
 // A matrix [taps][rows][columns] of a node's parameters, padded so that its rows are whole vectors. Whichever
 // of rows and columns wastes less becomes the inner axis.
 struct Block {
-    long flat, size;   // place in the caller's vector, where it is [rows][columns][taps]
-    long packed;       // place in the interpreter's own
+    long flat, size; // place in the caller's vector, where it is [rows][columns][taps]
+    long packed;     // place in the interpreter's own
     long row, column, tap;
     int rows, columns, taps;
     bool is_column_inner;
@@ -49,15 +49,15 @@ struct Node {
     Value y;
     Node* inputs[MOST_INPUTS];
     int num_inputs;
-    Node* store;               // of a state
-    bool wants[MOST_INPUTS];   // whether an input's gradient is wanted
-    bool adds[MOST_INPUTS];    // whether it is added to what is there
+    Node* store;             // of a state
+    bool wants[MOST_INPUTS]; // whether an input's gradient is wanted
+    bool adds[MOST_INPUTS];  // whether it is added to what is there
     Block blocks[MOST_BLOCKS];
     int num_blocks;
     Parameters parameters;
-    S* saved;                  // what the backward needs beside values
-    int slot;                  // of its gradient, while that may be handed on
-    int cleared_by;            // scan before whose backward its gradient must become zero
+    S* saved;       // what the backward needs beside values
+    int slot;       // of its gradient, while that may be handed on
+    int cleared_by; // scan before whose backward its gradient must become zero
 };
 
 // Columns [first, first + count) of every row.
@@ -65,7 +65,8 @@ struct Columns {
     long first, count;
 };
 
-// An op: its name, its parameters as (rows, columns, taps) blocks in the caller's order, and what it computes.
+// An op: its name, its parameters as (rows, columns, taps) blocks in the caller's order, and what it
+// computes.
 struct Row {
     const char* name;
     void (*forward)(Node&, const Frame&, Columns);
@@ -73,9 +74,9 @@ struct Row {
     void (*backward)(Node&, const Frame&, Columns);
     // Gradients of the parameters, before those of the inputs; null where there are none.
     void (*differentiate)(Node&, const Frame&, Columns);
-    void (*declare)(Node&); // adds its parameter blocks
+    void (*declare)(Node&);                   // adds its parameter blocks
     long (*saved)(const Node&, const Frame&); // scalars to save, a multiple of BATCH_MULTIPLE
-    bool in_place; // whether the first input's gradient may overwrite the output's
+    bool in_place;                            // whether the first input's gradient may overwrite the output's
 };
 
 NATIVE_INLINE const Value& input(const Node& node, int i) { return node.inputs[i]->y; }

@@ -11,7 +11,7 @@ namespace NATIVE_VARIANT {
 static void no_forward(Node&, const Frame&, Columns) {}
 
 #define NATIVE_ACTIVATION(name, type)                                                                        \
-    { name, activation_forward<type>, activation_backward<type>, nullptr, nullptr, nullptr, true }
+    {name, activation_forward<type>, activation_backward<type>, nullptr, nullptr, nullptr, true}
 
 static const Row ROWS[] = {
     {"INPUT", no_forward, nullptr, nullptr, nullptr, nullptr, false},
@@ -28,8 +28,8 @@ static const Row ROWS[] = {
     {"POOL_LAST", pool_last_forward, pool_last_backward, nullptr, nullptr, nullptr, false},
     {"LAYERNORM", norm_forward<true>, norm_backward<true>, norm_differentiate<true>, declare_norm, norm_saved,
      true},
-    {"RMSNORM", norm_forward<false>, norm_backward<false>, norm_differentiate<false>, declare_gain, norm_saved,
-     true},
+    {"RMSNORM", norm_forward<false>, norm_backward<false>, norm_differentiate<false>, declare_gain,
+     norm_saved, true},
     {"SCALE", scale_forward, scale_backward, scale_differentiate, declare_gain, nullptr, true},
     {"SHIFT", shift_forward, shift_backward, nullptr, nullptr, nullptr, false},
     {"ADD", add_forward, add_backward, nullptr, nullptr, nullptr, true},
@@ -54,6 +54,7 @@ static const Row ROWS[] = {
 #undef NATIVE_ACTIVATION
 
 constexpr int NUM_ROWS = sizeof(ROWS) / sizeof(ROWS[0]);
-constexpr int INPUT_ROW = 0, STATE_ROW = 1;
+// The first row, and how many of the last are activations.
+constexpr int INPUT_ROW = 0, NUM_ACTIVATIONS = 13;
 
 } // namespace NATIVE_VARIANT

@@ -1,11 +1,12 @@
-// Reductions of a sequence to one step: mean, maximum and last; the host's mean over time is the first of them.
+// Reductions of a sequence to one step: mean, maximum and last; the host's mean over time is the first of
+// them.
 #pragma once
 #include "node.h"
 
 namespace NATIVE_VARIANT {
 
-// Where a maximum is reached by several steps they share its gradient, as torch.amax has it: saved is one over
-// their number.
+// Where a maximum is reached by several steps they share its gradient, as torch.amax has it: saved is one
+// over their number.
 static long pool_max_saved(const Node& node, const Frame& frame) { return node.y.width * frame.batch; }
 
 template <class Visit> NATIVE_INLINE void each_column(const Node& node, const Frame& frame, Visit visit) {
@@ -58,7 +59,8 @@ static void pool_max_backward(Node& node, const Frame& frame, Columns) {
     const Value& x = input(node, 0);
     give_steps(node, frame, [&](long from, long to, int step) {
         const Vec is_most_here = load(x.data + from + step * frame.batch) == load(node.y.data + to)
-                                     ? load(node.saved + to) : Vec{};
+                                     ? load(node.saved + to)
+                                     : Vec{};
         return is_most_here * load(node.y.slope + to);
     });
 }

@@ -38,7 +38,8 @@ NATIVE_INLINE void cell_input_backward(Node& node, const Frame& frame, const Sav
 }
 
 // Slopes of rows [from, from + rows) of the hidden weights: the state that step t sees is y of step t - 1.
-NATIVE_INLINE void cell_hidden_backward(Node& node, const Frame& frame, const Saved& gates, long from, long rows) {
+NATIVE_INLINE void cell_hidden_backward(Node& node, const Frame& frame, const Saved& gates, long from,
+                                        long rows) {
     const long columns = columns_of(node, frame), batch = frame.batch;
     add_weight_slopes(node, HIDDEN_WEIGHT, from, rows, gates.data + batch, gates.row, node.y.data, node.y.row,
                       columns - batch, 0, frame.scratch);
@@ -62,11 +63,13 @@ static long gru_saved(const Node& node, const Frame& frame) {
 
 // What the hidden weights add at one step: to r and z in place, and U_n h + c beside.
 NATIVE_INLINE void gru_look_back(Node& node, const Frame& frame, long start) {
-    const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame), bias = gru_step(node, frame);
+    const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame),
+                bias = gru_step(node, frame);
     const long width = node.y.width, batch = frame.batch;
     const S *c = weights(node, HIDDEN_BIAS), *before = node.y.data + start - batch;
     if (start > 0) {
-        apply(node, HIDDEN_WEIGHT, HIDDEN_BIAS, 0, 2 * width, before, node.y.row, bias.data, batch, batch, 0, false);
+        apply(node, HIDDEN_WEIGHT, HIDDEN_BIAS, 0, 2 * width, before, node.y.row, bias.data, batch, batch, 0,
+              false);
         apply(node, HIDDEN_WEIGHT, HIDDEN_BIAS, 2 * width, width, before, node.y.row, hidden.data + start,
               hidden.row, batch, 0, false);
     }
@@ -85,7 +88,8 @@ static void gru_forward(Node& node, const Frame& frame, Columns at) {
     const Value &x = input(node, 0), &y = node.y;
     const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame);
     const long width = y.width, batch = frame.batch;
-    apply(node, INPUT_WEIGHT, INPUT_BIAS, 0, 3 * width, x.data, x.row, gates.data, gates.row, at.count, 0, false);
+    apply(node, INPUT_WEIGHT, INPUT_BIAS, 0, 3 * width, x.data, x.row, gates.data, gates.row, at.count, 0,
+          false);
     for (long start = 0; start < at.count; start += batch) {
         gru_look_back(node, frame, start);
         for (long channel = 0; channel < width; ++channel)
@@ -105,8 +109,8 @@ static void gru_forward(Node& node, const Frame& frame, Columns at) {
 }
 
 // Turn r, z and n of one vector into slopes, given the state's slope; return what passes to the state before.
-NATIVE_INLINE Vec gru_slopes(const Saved& gates, const Saved& hidden, long width, long channel, long c, Vec slope,
-                             Vec before) {
+NATIVE_INLINE Vec gru_slopes(const Saved& gates, const Saved& hidden, long width, long channel, long c,
+                             Vec slope, Vec before) {
     const Vec r = load(gates.at(channel, c)), z = load(gates.at(width + channel, c));
     const Vec n = load(gates.at(2 * width + channel, c));
     const Vec to_n = slope * (1 - z) * (1 - n * n);
@@ -119,7 +123,8 @@ NATIVE_INLINE Vec gru_slopes(const Saved& gates, const Saved& hidden, long width
 
 static void gru_backward(Node& node, const Frame& frame, Columns at) {
     const Value& y = node.y;
-    const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame), carried = gru_step(node, frame);
+    const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame),
+                carried = gru_step(node, frame);
     const long width = y.width, batch = frame.batch;
     for (long start = at.count - batch; start >= 0; start -= batch) {
         const bool is_last = start == at.count - batch;
@@ -133,8 +138,8 @@ static void gru_backward(Node& node, const Frame& frame, Columns at) {
                       gru_slopes(gates, hidden, width, channel, start + i, slope, before));
             }
         if (start == 0) break;
-        apply_transposed(node, HIDDEN_WEIGHT, 0, 2 * width, gates.data + start, gates.row, carried.data, batch,
-                         batch, 0, true);
+        apply_transposed(node, HIDDEN_WEIGHT, 0, 2 * width, gates.data + start, gates.row, carried.data,
+                         batch, batch, 0, true);
         apply_transposed(node, HIDDEN_WEIGHT, 2 * width, width, hidden.data + start, hidden.row, carried.data,
                          batch, batch, 0, true);
     }
@@ -164,7 +169,8 @@ static void lstm_forward(Node& node, const Frame& frame, Columns at) {
     const Saved gates = lstm_gates(node, frame), cells = lstm_cells(node, frame);
     const long width = y.width, batch = frame.batch;
     const S* bias = weights(node, HIDDEN_BIAS);
-    apply(node, INPUT_WEIGHT, INPUT_BIAS, 0, 4 * width, x.data, x.row, gates.data, gates.row, at.count, 0, false);
+    apply(node, INPUT_WEIGHT, INPUT_BIAS, 0, 4 * width, x.data, x.row, gates.data, gates.row, at.count, 0,
+          false);
     for (long start = 0; start < at.count; start += batch) {
         if (start > 0)
             apply(node, HIDDEN_WEIGHT, -1, 0, 4 * width, y.data + start - batch, y.row, gates.data + start,
@@ -217,8 +223,8 @@ static void lstm_backward(Node& node, const Frame& frame, Columns at) {
                                                           load(cells.at(channel, start + i)), before));
             }
         if (start > 0)
-            apply_transposed(node, HIDDEN_WEIGHT, 0, 4 * width, gates.data + start, gates.row, states.data, batch,
-                             batch, 0, false);
+            apply_transposed(node, HIDDEN_WEIGHT, 0, 4 * width, gates.data + start, gates.row, states.data,
+                             batch, batch, 0, false);
     }
     cell_hidden_backward(node, frame, gates, 0, 4 * width);
     cell_input_backward(node, frame, gates, 4 * width);
@@ -258,7 +264,8 @@ static void scan_backward(Node& node, const Frame& frame, Columns at) {
             for (long c = at.count - frame.batch + i; c >= 0; c -= frame.batch) {
                 const Vec slope = carried + load(y.slope + channel * y.row + c);
                 const Vec a = load(rows.at(channel, c)), v = load(rows.at(y.width + channel, c));
-                const Vec before = c >= frame.batch ? load(y.data + channel * y.row + c - frame.batch) : Vec{};
+                const Vec before =
+                    c >= frame.batch ? load(y.data + channel * y.row + c - frame.batch) : Vec{};
                 const Vec sign = a > 0 ? splat(1) : (a < 0 ? splat(-1) : Vec{});
                 const Vec rate = is_signed ? 1 - a * a : a * (1 - a);
                 carried = slope * a;
@@ -266,10 +273,12 @@ static void scan_backward(Node& node, const Frame& frame, Columns at) {
                 store(rows.at(y.width + channel, c), slope * (1 - magnitude(a)));
             }
         }
-    add_weight_slopes(node, 0, 0, 2 * y.width, rows.data, rows.row, x.data, x.row, at.count, 0, frame.scratch);
+    add_weight_slopes(node, 0, 0, 2 * y.width, rows.data, rows.row, x.data, x.row, at.count, 0,
+                      frame.scratch);
     add_row_sums(rows.data, rows.row, 2 * y.width, at.count, weight_slopes(node, 1));
     if (node.wants[0])
-        apply_transposed(node, 0, 0, 2 * y.width, rows.data, rows.row, x.slope, x.row, at.count, 0, node.adds[0]);
+        apply_transposed(node, 0, 0, 2 * y.width, rows.data, rows.row, x.slope, x.row, at.count, 0,
+                         node.adds[0]);
 }
 
 } // namespace NATIVE_VARIANT

@@ -1,5 +1,6 @@
 // What the library is asked and what it answers: plain records shared with the callers and by all variants.
-// It leaves out every function: a function in a header shared by variants would be linked from any one of them.
+// It leaves out every function: a function in a header shared by variants would be linked from any one of
+// them.
 #pragma once
 #include <cstdint>
 
@@ -72,6 +73,7 @@ struct Variant {
     double (*job_cost)(const Request&, int64_t job);
     int32_t (*train)(const Request&, int64_t job, void* memory);
     int32_t (*differentiate)(Question&);
+    int32_t (*activate)(int32_t op, const void* x, int64_t count, void* values, void* slopes);
     const char* (*op_name)(int32_t op);
 };
 

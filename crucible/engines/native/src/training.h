@@ -22,7 +22,8 @@ NATIVE_INLINE double now() {
     return time.tv_sec + 1e-9 * time.tv_nsec;
 }
 
-// Copy examples into an input value; places beyond `count` repeat the first, so that they stay as finite as it.
+// Copy examples into an input value; places beyond `count` repeat the first, so that they stay as finite as
+// it.
 template <class From, class Index>
 static void fill_inputs(const Value& x, const From* inputs, long count, long batch, Index example_of) {
     for (long b = 0; b < batch; ++b) {
@@ -33,7 +34,8 @@ static void fill_inputs(const Value& x, const From* inputs, long count, long bat
     }
 }
 
-// Mean cross entropy of logits [C][B] over the first `count` examples, and its gradient; others weigh nothing.
+// Mean cross entropy of logits [C][B] over the first `count` examples, and its gradient; others weigh
+// nothing.
 struct Head {
     const Value& logits;
     long batch, count;
@@ -50,7 +52,8 @@ struct Head {
         Vec loss{};
         for (long b = 0; b < batch; b += LANES) {
             Vec most = load(logits.data + b);
-            for (int c = 1; c < logits.width; ++c) most = larger(load(logits.data + c * logits.row + b), most);
+            for (int c = 1; c < logits.width; ++c)
+                most = larger(load(logits.data + c * logits.row + b), most);
             Vec total{}, right{};
             for (int c = 0; c < logits.width; ++c) {
                 const Vec centred = load(logits.data + c * logits.row + b) - most;
@@ -96,7 +99,8 @@ struct Optimizer {
             const Vec square = S(BETA_2) * load(squares + i) + S(1 - BETA_2) * slope * slope;
             store(means + i, mean);
             store(squares + i, square);
-            store(values + i, load(values + i) - rate * mean / (square_root(square) * correction + S(ADAM_EPSILON)));
+            store(values + i,
+                  load(values + i) - rate * mean / (square_root(square) * correction + S(ADAM_EPSILON)));
             store(slopes + i, Vec{});
         }
     }
@@ -124,7 +128,8 @@ class Job {
         for (const Examples* examples : all) {
             if (!examples->inputs) continue;
             arena_.used = exam_start_;
-            Network exam(shape(examples->steps, EXAM_BATCH), arena_, optimizer_.values, optimizer_.slopes, false);
+            Network exam(shape(examples->steps, EXAM_BATCH), arena_, optimizer_.values, optimizer_.slopes,
+                         false);
             if (arena_.used > most) most = arena_.used;
         }
         return most;
@@ -136,7 +141,8 @@ class Job {
         if (const int32_t status = fit(deadline); status != native::OK) return status;
         float* scores = request_.scores + 2 * job_;
         const int seed = request_.seeds[job_];
-        if (const int32_t status = examine(request_.validation, seed, scores, nullptr, deadline)) return status;
+        if (const int32_t status = examine(request_.validation, seed, scores, nullptr, deadline))
+            return status;
         if (const int32_t status = examine(request_.test, seed, scores + 1, nullptr, deadline)) return status;
         if (!request_.is_fingerprinting) return native::OK;
         float* fingerprints = request_.fingerprints + job_ * long(request_.probe.count) * request_.width;
@@ -163,7 +169,8 @@ class Job {
     // The number of packed parameters, which depends on neither batch nor steps.
     static long measure(const Request& request, long job) {
         Arena nowhere;
-        return Network(shape_of(request, job, 1, BATCH_MULTIPLE), nowhere, nullptr, nullptr, false).num_parameters;
+        return Network(shape_of(request, job, 1, BATCH_MULTIPLE), nowhere, nullptr, nullptr, false)
+            .num_parameters;
     }
 
     int32_t out_of_time(double deadline) const {
@@ -216,7 +223,8 @@ class Job {
                         [](long b) { return b; });
             exam.forward();
             if (score) right += count_right(exam.last().y, split.targets + first + start, count, is_finite);
-            if (pooled) write_pooled(exam.node(request_.pooled[job_]).y, count, pooled + start * request_.width);
+            if (pooled)
+                write_pooled(exam.node(request_.pooled[job_]).y, count, pooled + start * request_.width);
         }
         if (score) *score = is_finite ? float(right) / float(split.count) : __builtin_nanf("");
         return native::OK;
@@ -240,7 +248,8 @@ class Job {
 
     static void write_pooled(const Value& value, long count, float* to) {
         for (long b = 0; b < count; ++b)
-            for (int c = 0; c < value.width; ++c) to[b * value.width + c] = float(value.data[c * value.row + b]);
+            for (int c = 0; c < value.width; ++c)
+                to[b * value.width + c] = float(value.data[c * value.row + b]);
     }
 };
 
@@ -291,6 +300,23 @@ static int32_t differentiate(Question& q) {
         network.unpack_slopes(static_cast<S*>(q.gradients));
     }
     std::free(memory);
+    return native::OK;
+}
+
+// Values and slopes of an activation at `count` places, a multiple of BATCH_MULTIPLE, all at aligned
+// addresses.
+static int32_t activate(int32_t op, const void* x, int64_t count, void* values, void* slopes) {
+    if (op < NUM_ROWS - NUM_ACTIVATIONS || op >= NUM_ROWS || count % BATCH_MULTIPLE) return -1;
+    const Row& row = ROWS[op];
+    Node source{}, node{};
+    source.y = {static_cast<S*>(const_cast<void*>(x)), static_cast<S*>(slopes), long(count), 1, 1};
+    node.y = {static_cast<S*>(values), static_cast<S*>(slopes), long(count), 1, 1};
+    for (long i = 0; i < count; ++i) node.y.slope[i] = 1;
+    node.inputs[0] = &source;
+    node.num_inputs = 1, node.wants[0] = true;
+    const Frame frame{long(count), 1, nullptr};
+    row.forward(node, frame, all_columns(node.y, frame));
+    row.backward(node, frame, all_columns(node.y, frame));
     return native::OK;
 }
 

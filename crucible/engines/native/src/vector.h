@@ -1,5 +1,6 @@
-// Vectors of one register and the few operations that the kernels are made of; leaves functions to functions.h.
-// Everything here is compiled once a variant, inside NATIVE_VARIANT, and never shared between variants.
+// Vectors of one register and the few operations that the kernels are made of; leaves functions to
+// functions.h. Everything here is compiled once a variant, inside NATIVE_VARIANT, and never shared between
+// variants.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -55,7 +56,9 @@ NATIVE_INLINE S sum_of(Vec x) {
 // Shuffles of two vectors, with lanes of the second numbered from LANES on.
 template <int... I> struct Lanes {};
 template <int N, int... I> struct Count : Count<N - 1, N - 1, I...> {};
-template <int... I> struct Count<0, I...> { typedef Lanes<I...> Type; };
+template <int... I> struct Count<0, I...> {
+    typedef Lanes<I...> Type;
+};
 
 template <int... I> NATIVE_INLINE Vec low_halves(Vec a, Vec b, Lanes<I...>) {
     return __builtin_shufflevector(a, b, (I / 2 + (I % 2) * LANES)...);
