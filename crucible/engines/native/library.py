@@ -13,7 +13,7 @@ from crucible.errors import CrucibleError
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 OK, STOPPED, TIMED_OUT, OUT_OF_MEMORY = range(4)
 

@@ -15,10 +15,12 @@ from crucible.program import HOST_INPUT, HOST_MEAN, HOST_READOUT, Body, Program,
 #: Fields of one record, as src/request.h has them.
 FIELDS = (
     *("op", "input_0", "input_1", "input_2", "width", "sequence", "parameters"),
-    *("kernel", "dilation", "signed", "scan", "store"),
+    *("kernel", "dilation", "signed", "parts", "full", "scan", "store"),
 )
 #: Ops of the host that are rows of the table under another name.
 ALIASES = {HOST_INPUT: "LINEAR", HOST_READOUT: "LINEAR", HOST_MEAN: "POOL_MEAN"}
+#: Attributes that say into how many parts an op divides its width or its work.
+PARTS = ("heads", "experts", "divisor")
 NONE = -1
 _STORE = FIELDS.index("store")
 
@@ -93,6 +95,8 @@ class _Writer:
                 attributes.get("kernel", 1),
                 attributes.get("dilation", 1),
                 attributes.get("signed", 0),
+                next((attributes[name] for name in PARTS if name in attributes), 1),
+                attributes.get("full", 0),
                 scan,
                 NONE,
             ]

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace native {
 extern const Variant avx512, avx2, generic, precise;
 
 // Raised with every change of the records in request.h.
-constexpr int32_t ABI_VERSION = 1;
+constexpr int32_t ABI_VERSION = 2;
 constexpr size_t ALIGNMENT = 64;
 
 static const Variant* best_variant() {
@@ -114,8 +115,12 @@ NATIVE_EXPORT int32_t native_train(const native::Request* request, const char* v
     const std::vector<int64_t> order = native::longest_first(*variant, *request);
     std::atomic<int64_t> next{0};
     std::vector<std::thread> threads;
-    for (int32_t i = 1; i < request->num_threads; ++i)
-        threads.emplace_back([&] { native::work(*variant, *request, order, next); });
+    try {
+        for (int32_t i = 1; i < request->num_threads; ++i)
+            threads.emplace_back([&] { native::work(*variant, *request, order, next); });
+    } catch (const std::system_error&) {
+        // No more threads are to be had: those that there are do the work.
+    }
     native::work(*variant, *request, order, next);
     for (std::thread& thread : threads) thread.join();
     return 0;

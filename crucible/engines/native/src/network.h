@@ -103,7 +103,7 @@ class Network {
     // Multiply-adds of one forward pass, about.
     double cost() const {
         double total = 0;
-        for (long i = 0; i < shape_.num_records; ++i) {
+        for (long i = 0; is_complete && i < shape_.num_records; ++i) {
             const Node& node = nodes_[i];
             const double columns = node.y.steps * frame.batch;
             total += columns * node.y.width * POINTWISE_COST;

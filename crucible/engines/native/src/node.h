@@ -90,6 +90,15 @@ NATIVE_INLINE Columns all_columns(const Value& value, const Frame& frame) {
     return {0, value.steps * frame.batch};
 }
 
+// Rows of [width] channels by all columns, without zeros between, as `saved` holds them.
+struct Saved {
+    S* data;
+    long row;
+    S* at(long channel, long column) const { return data + channel * row + column; }
+};
+
+NATIVE_INLINE long columns_of(const Node& node, const Frame& frame) { return node.y.steps * frame.batch; }
+
 // Blocks whose rows are used in parts, as a cell's gates are, keep whole rows side by side.
 static void add_block(Node& node, int rows, int columns, int taps = 1, bool is_used_in_parts = false) {
     Block& block = node.blocks[node.num_blocks];

@@ -1,5 +1,7 @@
 // The table of native ops: one row an op, found by its name; the host's ops are rows that the table shares.
 #pragma once
+#include "attention.h"
+#include "features.h"
 #include "merges.h"
 #include "norms.h"
 #include "pointwise.h"
@@ -23,6 +25,10 @@ static const Row ROWS[] = {
     {"GRU", gru_forward, gru_backward, nullptr, declare_cell<3>, gru_saved, false},
     {"LSTM", lstm_forward, lstm_backward, nullptr, declare_cell<4>, lstm_saved, false},
     {"DIAGONAL_SCAN", scan_forward, scan_backward, nullptr, declare_scan, scan_saved, false},
+    {"ATTENTION", attention_forward, attention_backward, nullptr, declare_attention, attention_saved, false},
+    {"HEBBIAN", hebbian_forward, hebbian_backward, nullptr, declare_hebbian, hebbian_saved, false},
+    {"MOE", moe_forward, moe_backward, nullptr, declare_moe, moe_saved, false},
+    {"KWINNERS", winners_forward, winners_backward, nullptr, nullptr, winners_saved, true},
     {"POOL_MEAN", pool_mean_forward, pool_mean_backward, nullptr, nullptr, nullptr, false},
     {"POOL_MAX", pool_max_forward, pool_max_backward, nullptr, nullptr, pool_max_saved, false},
     {"POOL_LAST", pool_last_forward, pool_last_backward, nullptr, nullptr, nullptr, false},

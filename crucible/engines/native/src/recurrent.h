@@ -8,13 +8,6 @@ namespace NATIVE_VARIANT {
 // Blocks of a cell with hidden states, in torch's order.
 enum { INPUT_WEIGHT, HIDDEN_WEIGHT, INPUT_BIAS, HIDDEN_BIAS };
 
-// Rows of [width] channels by all columns, without zeros between, as `saved` holds them.
-struct Saved {
-    S* data;
-    long row;
-    S* at(long channel, long column) const { return data + channel * row + column; }
-};
-
 template <int GATES> static void declare_cell(Node& node) {
     const int width = node.y.width;
     add_block(node, GATES * width, input(node, 0).width);
@@ -22,8 +15,6 @@ template <int GATES> static void declare_cell(Node& node) {
     add_block(node, 1, GATES * width);
     add_block(node, 1, GATES * width);
 }
-
-NATIVE_INLINE long columns_of(const Node& node, const Frame& frame) { return node.y.steps * frame.batch; }
 
 // Give the input of a cell the slopes of its gates' rows, and their weights theirs.
 NATIVE_INLINE void cell_input_backward(Node& node, const Frame& frame, const Saved& gates, long rows) {

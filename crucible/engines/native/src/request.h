@@ -16,6 +16,8 @@ struct Record {
     int32_t kernel;     // taps of a convolution, else 1
     int32_t dilation;   // steps between taps
     int32_t is_signed;  // of a scan's gate
+    int32_t parts;      // heads, experts, or what the width is divided by for its winners; else 1
+    int32_t is_full;    // whether attention sees later steps
     int32_t scan;       // 1, 2, ... for nodes that run step by step, else 0
     int32_t store;      // of a state: the record whose value at the step before it reads, else -1
 };

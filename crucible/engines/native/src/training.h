@@ -136,9 +136,11 @@ class Job {
     }
 
     int32_t run() {
+        if (!train_.is_complete) return native::OUT_OF_MEMORY;
         const double deadline = now() + request_.seconds;
         train_.pack(request_.parameters + request_.parameter_starts[job_]);
         if (const int32_t status = fit(deadline); status != native::OK) return status;
+        if (!is_finite_) return native::OK;
         float* scores = request_.scores + 2 * job_;
         const int seed = request_.seeds[job_];
         if (const int32_t status = examine(request_.validation, seed, scores, nullptr, deadline))
@@ -157,6 +159,7 @@ class Job {
     Network train_;
     Head head_;
     size_t exam_start_;
+    bool is_finite_ = true; // whether all losses and norms were
 
     Shape shape(int steps, long batch) const { return shape_of(request_, job_, steps, batch); }
 
@@ -189,7 +192,7 @@ class Job {
         head_.set_targets(r.train.targets + seed * r.train.count, example_of);
     }
 
-    // Train; a loss or norm that is not finite is written down and ends the job's training.
+    // Train; a loss or norm that is not finite is written down and ends the job, which has no exams then.
     int32_t fit(double deadline) {
         const Request& r = request_;
         float *losses = r.losses + job_ * r.num_steps, *norms = r.norms + job_ * r.num_steps;
@@ -200,7 +203,8 @@ class Job {
             losses[step] = float(head_());
             train_.backward();
             norms[step] = float(optimizer_.norm());
-            if (!std::isfinite(losses[step]) || !std::isfinite(norms[step])) break;
+            is_finite_ = std::isfinite(losses[step]) && std::isfinite(norms[step]);
+            if (!is_finite_) break;
             const S clip = S(r.clip_norm) / (S(norms[step]) + S(r.clip_epsilon));
             optimizer_.step(clip < 1 ? clip : 1, r.learning_rate);
         }
@@ -278,7 +282,10 @@ static int32_t differentiate(Question& q) {
         Arena arena{static_cast<char*>(memory), 0};
         S *values = arena.take(num_parameters), *slopes = arena.take(num_parameters);
         Network network(shape, arena, values, slopes, true);
-        if (!network.is_complete) return native::OUT_OF_MEMORY;
+        if (!network.is_complete) {
+            std::free(memory);
+            return native::OUT_OF_MEMORY;
+        }
         Head head{network.last().y, shape.batch, q.batch, nullptr, nullptr};
         head.one_hot = arena.take(q.num_classes * shape.batch);
         head.weight = arena.take(shape.batch);
