@@ -109,7 +109,7 @@ def test_activations_and_their_slopes_are_as_near_the_truth_as_is_said(op: str, 
     if variant not in variants_here():
         pytest.skip(f"the processor has no {variant}")
     near = np.linspace(-12, 12, 20_000)
-    far = np.geomspace(1e-12, 1e6, 4_992)
+    far = np.geomspace(1e-12, 1e15, 4_992)
     x = np.concatenate([near, far, -far]).astype(np.float32)
     values, slopes = library.load_library().activate(op, x, variant)
     place = torch.from_numpy(x).double().requires_grad_()

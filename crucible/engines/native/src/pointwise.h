@@ -81,7 +81,8 @@ struct Mish {
     }
     NATIVE_INLINE Vec slope(Vec x, Vec) {
         const Vec e = held(x), missing = rest(e);
-        return e * (e + 2) * missing / 2 + x * missing * (2 - missing) * (e / (1 + e));
+        const Vec near = e * (e + 2) * missing / 2 + x * missing * (2 - missing) * (e / (1 + e));
+        return x > LINEAR_FROM ? splat(1) : near;
     }
 };
 
