@@ -5,7 +5,9 @@ The reference differentiates the compiled module by autograd, which equals the r
 """
 
 import random
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from test_engine_equality import OP_PROGRAMS, assert_near
 
 from blueprints import CORE_LANGUAGE, LANGUAGE, Blueprint, parse, random_program
 from crucible import Crucible
+from crucible.engines import native
 from crucible.engines.base import Job
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import AutogradKernel
@@ -58,11 +61,11 @@ def assert_gradients_agree(
     parameters = [initial_parameters(program, seed) for program in programs]
     train, batch = task.splits(seed).train, data.get("batch", 32)
     arguments = (programs, parameters, train.inputs[:batch, : data.get("steps")], train.targets[:batch])
-    native = NativeEngine(variant=variant)
+    engine = NativeEngine(variant=variant)
     truths = ReferenceEngine().loss_and_gradients(*arguments, torch.float64)
-    doubles = native.loss_and_gradients(*arguments, torch.float64)
+    doubles = engine.loss_and_gradients(*arguments, torch.float64)
     rounded = ReferenceEngine().loss_and_gradients(*arguments, torch.float32)
-    singles = native.loss_and_gradients(*arguments, torch.float32)
+    singles = engine.loss_and_gradients(*arguments, torch.float32)
     for blueprint, *results in zip(blueprints, truths, doubles, rounded, singles, strict=True):
         (loss, gradient), (loss64, gradient64), (own_loss, own_gradient), (loss32, gradient32) = results
         scale, message = float(gradient.abs().max()), str(blueprint)
@@ -172,8 +175,8 @@ def test_short_trainings_agree_in_losses_and_representations(random_blueprints: 
     task = Temporal(epochs=1, learning_rate=1e-4)
     jobs = [Job(program=build_program(b.graph, task, 16), seed=1) for b in random_blueprints[:24]]
     reference = ReferenceEngine().train(jobs, task, fingerprints=True)
-    native = NativeEngine().train(jobs, task, fingerprints=True)
-    for a, b in zip(reference, native, strict=True):
+    interpreted = NativeEngine().train(jobs, task, fingerprints=True)
+    for a, b in zip(reference, interpreted, strict=True):
         assert a.loss_first == pytest.approx(b.loss_first, rel=1e-5)
         assert a.loss_last == pytest.approx(b.loss_last, rel=1e-3)
         assert a.gradient_norm_mean == pytest.approx(b.gradient_norm_mean, rel=1e-3)
@@ -187,8 +190,8 @@ def test_full_trainings_agree_in_their_mean_score(human_blueprints: list[Bluepri
     task = Xor()
     jobs = [Job(program=build_program(b.graph, task, 16), seed=0) for b in human_blueprints[:12]]
     reference = [result.score for result in ReferenceEngine().train(jobs, task)]
-    native = [result.score for result in NativeEngine().train(jobs, task)]
-    assert np.mean(reference) == pytest.approx(np.mean(native), abs=0.02)
+    interpreted = [result.score for result in NativeEngine().train(jobs, task)]
+    assert np.mean(reference) == pytest.approx(np.mean(interpreted), abs=0.02)
 
 
 @pytest.mark.parametrize("task", [Xor(epochs=4), Temporal(epochs=1), Xor(epochs=2, batch_size=8)], ids=repr)
@@ -315,3 +318,14 @@ def test_a_missing_library_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CrucibleError, match=r"install g\+\+ or clang and build again"):
         NativeEngine()
     library.load_library.cache_clear()
+
+
+def test_its_sources_say_what_they_are_for_and_stay_short() -> None:
+    folder = Path(native.__file__).parent / "src"
+    sources = [path for path in folder.iterdir() if path.suffix in (".h", ".cpp", ".inc")]
+    assert len(sources) > 15
+    for path in sources:
+        lines = path.read_text().splitlines()
+        assert re.match(r"// [A-Z].*", lines[0]), f"{path.name} does not open with a sentence"
+        assert len(lines) <= 500, path.name
+        assert max(map(len, lines)) <= 110, path.name

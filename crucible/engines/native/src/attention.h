@@ -22,17 +22,17 @@ struct Pairs {
 enum { QUERY, KEY, VALUE };
 
 NATIVE_INLINE long pairs_saved(const Node& node, const Frame& frame, long heads) {
-    return 7 * node.y.width * columns_of(node, frame) + (heads * node.y.steps + 1) * columns_of(node, frame);
+    return 7 * node.y.width * saved_row(node, frame) + (heads * node.y.steps + 1) * columns_of(node, frame);
 }
 
 NATIVE_INLINE Pairs pairs_of(const Node& node, const Frame& frame, long heads) {
-    const long columns = columns_of(node, frame), width = node.y.width;
-    S* weights = node.saved + 7 * width * columns;
-    return {{node.saved, columns},
-            {node.saved + 3 * width * columns, columns},
-            {node.saved + 4 * width * columns, columns},
+    const long row = saved_row(node, frame), width = node.y.width;
+    S* weights = node.saved + 7 * width * row;
+    return {{node.saved, row},
+            {node.saved + 3 * width * row, row},
+            {node.saved + 4 * width * row, row},
             weights,
-            weights + heads * node.y.steps * columns,
+            weights + heads * node.y.steps * columns_of(node, frame),
             width,
             node.y.steps,
             frame.batch};
@@ -64,7 +64,7 @@ NATIVE_INLINE void add_pair_slopes(const Pairs& p, long first, long count, long 
 NATIVE_INLINE void project(Node& node, const Pairs& p, int weight, int bias) {
     const Value& x = input(node, 0);
     apply(node, weight, bias, 0, 3 * p.width, x.data, x.row, p.projected.data, p.projected.row,
-          p.projected.row, 0, false);
+          p.steps * p.batch, 0, false);
 }
 
 NATIVE_INLINE void clear_slopes(const Pairs& p) {
@@ -73,12 +73,12 @@ NATIVE_INLINE void clear_slopes(const Pairs& p) {
 
 NATIVE_INLINE void project_back(Node& node, const Pairs& p, int weight, int bias, const Frame& frame) {
     const Value& x = input(node, 0);
-    const long rows = 3 * p.width, columns = p.slopes.row;
-    add_weight_slopes(node, weight, 0, rows, p.slopes.data, columns, x.data, x.row, columns, 0,
+    const long rows = 3 * p.width, columns = p.steps * p.batch;
+    add_weight_slopes(node, weight, 0, rows, p.slopes.data, p.slopes.row, x.data, x.row, columns, 0,
                       frame.scratch);
-    add_row_sums(p.slopes.data, columns, rows, columns, weight_slopes(node, bias));
+    add_row_sums(p.slopes.data, p.slopes.row, rows, columns, weight_slopes(node, bias));
     if (node.wants[0])
-        apply_transposed(node, weight, 0, rows, p.slopes.data, columns, x.slope, x.row, columns, 0,
+        apply_transposed(node, weight, 0, rows, p.slopes.data, p.slopes.row, x.slope, x.row, columns, 0,
                          node.adds[0]);
 }
 

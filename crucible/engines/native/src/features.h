@@ -17,14 +17,14 @@ static void declare_moe(Node& node) {
 
 // Saved are the gates and the experts' outputs, later their slopes.
 NATIVE_INLINE Saved moe_gates(const Node& node, const Frame& frame) {
-    return {node.saved, columns_of(node, frame)};
+    return {node.saved, saved_row(node, frame)};
 }
 NATIVE_INLINE Saved moe_outputs(const Node& node, const Frame& frame) {
-    const long columns = columns_of(node, frame);
-    return {node.saved + node.record->parts * columns, columns};
+    const long row = saved_row(node, frame);
+    return {node.saved + node.record->parts * row, row};
 }
 static long moe_saved(const Node& node, const Frame& frame) {
-    return node.record->parts * (node.y.width + 1L) * columns_of(node, frame);
+    return node.record->parts * (node.y.width + 1L) * saved_row(node, frame);
 }
 
 NATIVE_INLINE void soft_max(const Saved& rows, long count, long c) {
@@ -99,14 +99,14 @@ static void moe_backward(Node& node, const Frame& frame, Columns at) {
 
 // Saved is one for a winner and zero for the others.
 static long winners_saved(const Node& node, const Frame& frame) {
-    return node.y.width * columns_of(node, frame);
+    return node.y.width * saved_row(node, frame);
 }
 
 // A feature wins where fewer than W / divisor others are larger: the same set, ties included, as comparing
 // with the least winner.
 static void winners_forward(Node& node, const Frame& frame, Columns at) {
     const Value &x = input(node, 0), &y = node.y;
-    const Saved wins = {node.saved, columns_of(node, frame)};
+    const Saved wins = {node.saved, saved_row(node, frame)};
     const S most = y.width / node.record->parts;
     for (long channel = 0; channel < y.width; ++channel)
         for (long c = at.first; c < at.first + at.count; c += LANES) {
@@ -122,7 +122,7 @@ static void winners_forward(Node& node, const Frame& frame, Columns at) {
 
 static void winners_backward(Node& node, const Frame& frame, Columns at) {
     const Value &x = input(node, 0), &y = node.y;
-    const Saved wins = {node.saved, columns_of(node, frame)};
+    const Saved wins = {node.saved, saved_row(node, frame)};
     if (!node.wants[0]) return;
     for (long channel = 0; channel < y.width; ++channel)
         for (long c = at.first; c < at.first + at.count; c += LANES) {

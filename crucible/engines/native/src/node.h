@@ -90,7 +90,7 @@ NATIVE_INLINE Columns all_columns(const Value& value, const Frame& frame) {
     return {0, value.steps * frame.batch};
 }
 
-// Rows of [width] channels by all columns, without zeros between, as `saved` holds them.
+// Rows of channels by all columns, as `saved` holds them.
 struct Saved {
     S* data;
     long row;
@@ -98,6 +98,12 @@ struct Saved {
 };
 
 NATIVE_INLINE long columns_of(const Node& node, const Frame& frame) { return node.y.steps * frame.batch; }
+
+// Scalars from one saved row to the next: a line more than the columns, since rows at powers of two would
+// displace one another from the cache.
+NATIVE_INLINE long saved_row(const Node& node, const Frame& frame) {
+    return columns_of(node, frame) + (node.y.steps > 1 ? BATCH_MULTIPLE : 0);
+}
 
 // Blocks whose rows are used in parts, as a cell's gates are, keep whole rows side by side.
 static void add_block(Node& node, int rows, int columns, int taps = 1, bool is_used_in_parts = false) {

@@ -39,17 +39,17 @@ NATIVE_INLINE void cell_hidden_backward(Node& node, const Frame& frame, const Sa
 
 // GRU: saved are r, z and n (later their slopes), U_n h + c, and a row of carried slopes.
 NATIVE_INLINE Saved gru_gates(const Node& node, const Frame& frame) {
-    return {node.saved, columns_of(node, frame)};
+    return {node.saved, saved_row(node, frame)};
 }
 NATIVE_INLINE Saved gru_hidden(const Node& node, const Frame& frame) {
-    const long columns = columns_of(node, frame);
-    return {node.saved + 3 * node.y.width * columns, columns};
+    const long row = saved_row(node, frame);
+    return {node.saved + 3 * node.y.width * row, row};
 }
 NATIVE_INLINE Saved gru_step(const Node& node, const Frame& frame) {
-    return {node.saved + 4 * node.y.width * columns_of(node, frame), frame.batch};
+    return {node.saved + 4 * node.y.width * saved_row(node, frame), frame.batch};
 }
 static long gru_saved(const Node& node, const Frame& frame) {
-    return 4 * node.y.width * columns_of(node, frame) + 2 * node.y.width * frame.batch;
+    return 4 * node.y.width * saved_row(node, frame) + 2 * node.y.width * frame.batch;
 }
 
 // What the hidden weights add at one step: to r and z in place, and U_n h + c beside.
@@ -141,18 +141,18 @@ static void gru_backward(Node& node, const Frame& frame, Columns at) {
 
 // LSTM: saved are i, f, g and o (later their slopes), the cells c, and the carried slopes of h and c.
 NATIVE_INLINE Saved lstm_gates(const Node& node, const Frame& frame) {
-    return {node.saved, columns_of(node, frame)};
+    return {node.saved, saved_row(node, frame)};
 }
 NATIVE_INLINE Saved lstm_cells(const Node& node, const Frame& frame) {
-    const long columns = columns_of(node, frame);
-    return {node.saved + 4 * node.y.width * columns, columns};
+    const long row = saved_row(node, frame);
+    return {node.saved + 4 * node.y.width * row, row};
 }
 NATIVE_INLINE Saved lstm_carried(const Node& node, const Frame& frame, int which) {
     const long width = node.y.width;
-    return {node.saved + 5 * width * columns_of(node, frame) + which * width * frame.batch, frame.batch};
+    return {node.saved + 5 * width * saved_row(node, frame) + which * width * frame.batch, frame.batch};
 }
 static long lstm_saved(const Node& node, const Frame& frame) {
-    return 5 * node.y.width * columns_of(node, frame) + 2 * node.y.width * frame.batch;
+    return 5 * node.y.width * saved_row(node, frame) + 2 * node.y.width * frame.batch;
 }
 
 static void lstm_forward(Node& node, const Frame& frame, Columns at) {
@@ -227,12 +227,12 @@ static void declare_scan(Node& node) {
     add_block(node, 1, 2 * node.y.width);
 }
 static long scan_saved(const Node& node, const Frame& frame) {
-    return 2 * node.y.width * columns_of(node, frame);
+    return 2 * node.y.width * saved_row(node, frame);
 }
 
 static void scan_forward(Node& node, const Frame& frame, Columns at) {
     const Value &x = input(node, 0), &y = node.y;
-    const Saved rows = {node.saved, columns_of(node, frame)};
+    const Saved rows = {node.saved, saved_row(node, frame)};
     apply(node, 0, 1, 0, 2 * y.width, x.data, x.row, rows.data, rows.row, at.count, 0, false);
     for (long channel = 0; channel < y.width; ++channel)
         for (long c = 0; c < at.count; c += LANES) {
@@ -247,7 +247,7 @@ static void scan_forward(Node& node, const Frame& frame, Columns at) {
 
 static void scan_backward(Node& node, const Frame& frame, Columns at) {
     const Value &x = input(node, 0), &y = node.y;
-    const Saved rows = {node.saved, columns_of(node, frame)};
+    const Saved rows = {node.saved, saved_row(node, frame)};
     const bool is_signed = node.record->is_signed;
     for (long channel = 0; channel < y.width; ++channel)
         for (long i = 0; i < frame.batch; i += LANES) {
