@@ -5,8 +5,9 @@
 `reference` and `loop` train one blueprint at a time, in as many single-threaded processes as `batched` uses,
 side by side on the same cores. They are timed on 32 blueprints, one from each stratum of FLOPs, and their
 throughput on the whole sample is extrapolated from the mean time a blueprint; starting and waiting for the
-last one is left out, in their favour. `batched` trains the whole sample, all its costs included,
-and the same 32 again in each round (`ratio_same_32`: a handful of blueprints gives batching little to share).
+last one is left out, in their favour. `batched` and, on the CPU where it was built, `native` train the
+whole sample, all their costs included, and the same 32 again in each round (`ratio_same_32`: a handful of
+blueprints gives batching little to share).
 """
 
 # ruff: noqa: E402
@@ -21,8 +22,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
@@ -33,6 +35,7 @@ from preflight import check
 from blueprints import CORE_LANGUAGE, HUMAN_BLUEPRINTS, Blueprint, flops, mutate, parse, random_program
 from crucible.crucible import Crucible, num_cores
 from crucible.engines.base import Job
+from crucible.engines.native.library import find_library
 from crucible.engines.workers import WorkerPool
 from crucible.program import build_program
 from curricula.task import Task
@@ -103,29 +106,31 @@ def measure(
         f"\n{task.name}: {mean:,.0f} forward FLOPs an example on average ({chosen_mean:,.0f} in the strata)"
     )
     jobs = [Job(program=build_program(b.graph, task, WIDTH), seed=0) for b in chosen]
-    seconds: dict[str, list[float]] = {"reference": [], "loop": [], "batched": []}
+    engines = _whole_engines(device)
+    whole_s: dict[str, float] = dict.fromkeys(engines, 0.0)
+    seconds: dict[str, list[float]] = {name: [] for name in ("reference", "loop", *whole_s)}
     pool = WorkerPool(num_workers)
-    with Crucible(WIDTH, device=device, num_workers=num_workers) as crucible:
-        crucible.evaluate(chosen[: 2 * num_workers], [task], [0])
+    with ExitStack() as stack:
+        crucibles = {
+            name: stack.enter_context(Crucible(WIDTH, name, device, num_workers)) for name in engines
+        }
+        for crucible in crucibles.values():
+            crucible.evaluate(chosen[: 2 * num_workers], [task], [0])
         one_at_a_time(pool, timed_reference, jobs[: 2 * num_workers], task, device)
-        whole_s = 0.0
         for r in range(rounds):
             seconds["reference"].append(
                 one_at_a_time(pool, timed_reference, jobs, task, device) / num_workers
             )
             seconds["loop"].append(one_at_a_time(pool, timed_loop, jobs, task, device) / num_workers)
-            start = time.perf_counter()
-            crucible.evaluate(chosen, [task], [0])
-            seconds["batched"].append((time.perf_counter() - start) / len(chosen))
-            if r == 0:
-                start = time.perf_counter()
-                crucible.evaluate(sample, [task], [0])
-                whole_s = (time.perf_counter() - start) / len(sample)
+            for name, crucible in crucibles.items():
+                seconds[name].append(_blueprint_seconds(crucible, chosen, task))
+                if r == 0:
+                    whole_s[name] = _blueprint_seconds(crucible, sample, task)
     pool.close()
     rows = []
     reference_s = statistics.median(seconds["reference"])
     for engine, times in seconds.items():
-        blueprint_s = whole_s if engine == "batched" else statistics.median(times)
+        blueprint_s = whole_s.get(engine, statistics.median(times))
         paired = [a / b for a, b in zip(seconds["reference"], times, strict=True)]
         rows.append(
             {
@@ -135,7 +140,7 @@ def measure(
                 "ratio_to_reference": reference_s / blueprint_s,
                 "ratio_same_32": statistics.median(paired),
                 "ratio_same_32_range": [min(paired), max(paired)],
-                "measured_on": len(sample) if engine == "batched" else len(chosen),
+                "measured_on": len(sample) if engine in whole_s else len(chosen),
                 "num": len(sample),
                 "num_workers": num_workers,
                 "mean_flops": mean,
@@ -146,6 +151,17 @@ def measure(
             f"(same {len(chosen)}: {statistics.median(paired):.2f}x, {min(paired):.2f}-{max(paired):.2f})"
         )
     return rows
+
+
+def _whole_engines(device: str) -> tuple[Literal["batched", "native"], ...]:
+    return ("batched", "native") if device == "cpu" and find_library() is not None else ("batched",)
+
+
+def _blueprint_seconds(crucible: Crucible, blueprints: list[Blueprint], task: Task) -> float:
+    """Return the seconds a blueprint that one call takes."""
+    start = time.perf_counter()
+    crucible.evaluate(blueprints, [task], [0])
+    return (time.perf_counter() - start) / len(blueprints)
 
 
 def one_at_a_time(

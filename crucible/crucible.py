@@ -18,6 +18,7 @@ from crucible.engines.base import Engine, Job, Progress
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.chunks import job_bytes
 from crucible.engines.kernels import KERNELS, Kernel, ModuleKernel
+from crucible.engines.native.engine import NativeEngine
 from crucible.engines.reference import ReferenceEngine
 from crucible.errors import CrucibleError
 from crucible.evaluation import Evaluation, TaskResult
@@ -49,7 +50,7 @@ class Crucible:
     def __init__(
         self,
         width: int = 16,
-        engine: Literal["batched", "reference"] = "batched",
+        engine: Literal["batched", "native", "reference"] = "batched",
         device: str = "cpu",
         num_workers: int | None = None,
         *,
@@ -202,12 +203,17 @@ def _build_engine(
     modules: Mapping[str, ModuleBuilder],
     kernels: Mapping[str, Kernel] | None,
 ) -> Engine:
+    slow = {op: ModuleKernel(builder) for op, builder in modules.items() if op not in KERNELS}
+    own = {**slow, **(kernels or {})}
     if name == "batched":
-        slow = {op: ModuleKernel(builder) for op, builder in modules.items() if op not in KERNELS}
-        return BatchedEngine(device, num_workers, {**slow, **(kernels or {})})
+        return BatchedEngine(device, num_workers, own)
+    if name == "native":
+        if device.type != "cpu":
+            raise CrucibleError(f"engine 'native' runs on the CPU alone, and device '{device}' was asked for")
+        return NativeEngine(num_workers, own)
     if name == "reference":
         return ReferenceEngine(device, modules)
-    raise CrucibleError(f"engine '{name}' is unknown; expected 'batched' or 'reference'")
+    raise CrucibleError(f"engine '{name}' is unknown; expected 'batched', 'native' or 'reference'")
 
 
 def _check(blueprint: Blueprint, task: Task, seed: int) -> None:

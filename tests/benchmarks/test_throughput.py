@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.preflight import check
+from crucible.engines.native.library import find_library
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("crucible_throughput.py", "task_spread.py")
@@ -53,7 +54,8 @@ def test_the_rows_are_one_a_task_and_engine_and_need_light_packages_alone(tmp_pa
     assert done.returncode == 0, done.stderr
     document = json.loads(out.read_text())
     rows = {(row["task"], row["engine"]): row for row in document["rows"]}
-    engines = ("reference", "loop", "batched")
+    native = ("native",) if find_library() is not None else ()
+    engines = ("reference", "loop", "batched", *native)
     assert set(rows) == {(task, engine) for task in ("xor", "temporal") for engine in engines}
     assert len(rows) == len(document["rows"])
     for (task, engine), row in rows.items():

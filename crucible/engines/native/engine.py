@@ -1,0 +1,286 @@
+"""The native engine: jobs as records to the C++ interpreter; leaves foreign ops to the batched engine.
+
+Axes: J jobs, S seeds, K steps, T time, B examples, F input features, D width of the host.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from crucible.engines.base import Engine, Job, Progress
+from crucible.engines.batched import BatchedEngine
+from crucible.engines.kernels import Kernel
+from crucible.engines.native import library
+from crucible.engines.native.library import Examples, Library, Question, Request, load_library
+from crucible.engines.native.records import Records, build_records, ops_of
+from crucible.evaluation import TaskResult
+from crucible.initialisation import initial_parameters
+from crucible.minibatches import minibatches
+from crucible.program import Program
+from crucible.statistics import CLIP_EPSILON, CLIP_NORM, curve_statistics, judged
+from curricula.task import Split, Task
+
+#: How often progress is reported and an interruption is noticed.
+POLL_S = 0.05
+#: Seconds that one job may take, unless the caller says otherwise: far beyond what the caps on cost allow.
+JOB_SECONDS = 600.0
+#: The variant that computes in float64.
+PRECISE = "precise"
+
+_LOG = logging.getLogger(__name__)
+
+
+class NativeEngine(Engine):
+    """One blueprint a core from first to last step, in threads of this process.
+
+    Attributes:
+        num_workers: threads that train jobs.
+        job_seconds: after so long a job ends with the status `timed_out`.
+        variant: the instruction set: `avx512`, `avx2` or `generic`; the processor's best when absent.
+    """
+
+    name = "native"
+    version = 1
+
+    def __init__(
+        self,
+        num_workers: int = 1,
+        kernels: Mapping[str, Kernel] | None = None,
+        *,
+        job_seconds: float = JOB_SECONDS,
+        variant: str | None = None,
+    ) -> None:
+        self.device = torch.device("cpu")
+        self.num_workers = num_workers
+        self.job_seconds = job_seconds
+        self._library = load_library()
+        self.variant = variant or self._library.variant
+        # A caller's own kernel means another computation than the interpreter's row of that name.
+        self._rows = {op: row for op, row in self._library.rows.items() if op not in (kernels or {})}
+        self._batched = BatchedEngine("cpu", num_workers, kernels)
+        self._reported: frozenset[str] = frozenset()
+
+    @property
+    def engine_id(self) -> str:
+        """The interpreter's variant, and the batched engine's identity for what is left to it."""
+        return f"{self.name}-{self.version}/{self.variant}+{self._batched.engine_id}"
+
+    def missing_ops(self, program: Program) -> frozenset[str]:
+        """Return the ops of `program` that the interpreter does not have."""
+        return frozenset(ops_of(program) - self._rows.keys())
+
+    def train(
+        self,
+        jobs: Sequence[Job],
+        task: Task,
+        *,
+        fingerprints: bool = False,
+        progress: Progress | None = None,
+    ) -> list[TaskResult]:
+        """Train and examine every job; those with a foreign op go to the batched engine, as the log says."""
+        missing = [self.missing_ops(job.program) for job in jobs]
+        own = [i for i, ops in enumerate(missing) if not ops]
+        foreign = [i for i, ops in enumerate(missing) if ops]
+        self._report(frozenset().union(*missing))
+        results: dict[int, TaskResult] = {}
+        for chosen, train in ((own, self._train), (foreign, self._batched.train)):
+            if chosen:
+                part = train([jobs[i] for i in chosen], task, fingerprints=fingerprints, progress=progress)
+                results.update(zip(chosen, part, strict=True))
+        return [results[i] for i in range(len(jobs))]
+
+    def _report(self, ops: frozenset[str]) -> None:
+        if not ops <= self._reported:
+            self._reported |= ops
+            _LOG.info("no native kernel for %s: such blueprints go to the batched engine", sorted(ops))
+
+    def _train(
+        self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
+    ) -> list[TaskResult]:
+        batch = _Batch(jobs, task, self._rows, fingerprints)
+        batch.request.num_threads = min(self.num_workers, len(jobs))
+        batch.request.seconds = self.job_seconds
+        _run(self._library, batch, self.variant, progress)
+        return [batch.result(index) for index in range(len(jobs))]
+
+    def loss_and_gradients(
+        self,
+        programs: Sequence[Program],
+        parameters: Sequence[torch.Tensor],
+        inputs_BTF: torch.Tensor,
+        targets_B: torch.Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> list[tuple[float, torch.Tensor]]:
+        """Differentiate each program alone, in `dtype` (float32 or float64) throughout."""
+        results = []
+        for program, flat_P in zip(programs, parameters, strict=True):
+            if self.missing_ops(program):
+                arguments = ([program], [flat_P], inputs_BTF, targets_B, dtype)
+                results += self._batched.loss_and_gradients(*arguments)
+            else:
+                results.append(self._differentiate(program, flat_P, inputs_BTF, targets_B, dtype))
+        return results
+
+    def _differentiate(
+        self, program: Program, flat_P: torch.Tensor, inputs_BTF: torch.Tensor, targets_B: torch.Tensor, dtype
+    ) -> tuple[float, torch.Tensor]:
+        kind = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
+        table = build_records(program, self._rows).table
+        values = np.ascontiguousarray(flat_P.numpy(), kind)
+        inputs = np.ascontiguousarray(inputs_BTF.numpy(), kind)
+        targets = np.ascontiguousarray(targets_B.numpy(), np.int32)
+        gradients = np.zeros_like(values)
+        question = Question(
+            records=table.ctypes.data,
+            num_records=len(table),
+            parameters=values.ctypes.data,
+            num_parameters=len(values),
+            inputs=inputs.ctypes.data,
+            targets=targets.ctypes.data,
+            batch=inputs.shape[0],
+            steps=inputs.shape[1],
+            input_width=inputs.shape[2],
+            num_classes=program.num_classes,
+            gradients=gradients.ctypes.data,
+        )
+        self._library.differentiate(question, PRECISE if dtype == torch.float64 else self.variant)
+        return question.loss, torch.from_numpy(gradients)
+
+    def close(self) -> None:
+        """End the batched engine's processes; threads end with each call."""
+        self._batched.close()
+
+
+class _Batch:
+    """The arrays of one request, which must outlive it."""
+
+    def __init__(self, jobs: Sequence[Job], task: Task, rows: Mapping[str, int], fingerprints: bool) -> None:
+        self._jobs, self._task = jobs, task
+        self._kept: list[np.ndarray] = []
+        num, num_steps = len(jobs), task.num_steps
+        self._losses_JK = np.full((num, num_steps), np.nan, np.float32)
+        self._norms_JK = np.full((num, num_steps), np.nan, np.float32)
+        self._scores_J2 = np.full((num, 2), np.nan, np.float32)
+        self._statuses_J = np.full(num, library.STOPPED, np.int32)
+        self.num_done = np.zeros(1, np.int64)
+        self.is_cancelled = np.zeros(1, np.int32)
+        seeds = sorted({job.seed for job in jobs})
+        splits = [task.splits(seed) for seed in seeds]
+        probe = task.probe()
+        width = jobs[0].program.width
+        self._fingerprints_JBD = np.zeros((num if fingerprints else 0, len(probe), width), np.float32)
+        order = None
+        if task.batch_size != task.num_train:
+            order = self._keep(np.stack([minibatches(task, seed).numpy() for seed in seeds]), np.int32)
+        records = _records_of(jobs, rows)
+        parameters = [initial_parameters(job.program, job.seed).numpy() for job in jobs]
+        no_targets = torch.zeros(1, len(probe))
+        self.request = Request(
+            num_jobs=num,
+            records=self._keep(np.concatenate([r.table for r in records]), np.int32),
+            record_starts=self._keep(_starts([len(r.table) for r in records]), np.int64),
+            pooled=self._keep(np.array([r.pooled for r in records]), np.int32),
+            parameters=self._keep(np.concatenate(parameters), np.float32),
+            parameter_starts=self._keep(_starts([len(p) for p in parameters]), np.int64),
+            seeds=self._keep(np.array([seeds.index(job.seed) for job in jobs]), np.int32),
+            order=order,
+            train=self._examples([s.train for s in splits]),
+            validation=self._examples([s.validation for s in splits]),
+            test=self._examples([s.test for s in splits]),
+            probe=self._examples([Split(inputs=probe, targets=no_targets)] if fingerprints else []),
+            input_width=task.input_width,
+            num_classes=task.num_classes,
+            batch=task.batch_size,
+            num_steps=num_steps,
+            is_fingerprinting=int(fingerprints),
+            learning_rate=task.learning_rate,
+            clip_norm=CLIP_NORM,
+            clip_epsilon=CLIP_EPSILON,
+            losses=self._losses_JK.ctypes.data,
+            norms=self._norms_JK.ctypes.data,
+            scores=self._scores_J2.ctypes.data,
+            fingerprints=self._fingerprints_JBD.ctypes.data if fingerprints else None,
+            width=width,
+            statuses=self._statuses_J.ctypes.data,
+            num_done=self.num_done.ctypes.data,
+            is_cancelled=self.is_cancelled.ctypes.data,
+        )
+
+    def _keep(self, array: np.ndarray, kind: type) -> int:
+        self._kept.append(np.ascontiguousarray(array, kind))
+        return self._kept[-1].ctypes.data
+
+    def _examples(self, splits: Sequence[Split]) -> Examples:
+        if not splits:
+            return Examples()
+        inputs = self._keep(np.stack([split.inputs.numpy() for split in splits]), np.float32)
+        targets = self._keep(np.stack([split.targets.numpy() for split in splits]), np.int32)
+        return Examples(inputs, targets, *splits[0].inputs.shape[:2])
+
+    def result(self, index: int) -> TaskResult:
+        """Return the result of one job."""
+        task, seed = self._task, self._jobs[index].seed
+        status = int(self._statuses_J[index])
+        if status == library.TIMED_OUT:
+            reason = f"not done after {self.request.seconds:g} seconds"
+            return TaskResult(task=task.name, seed=seed, status="timed_out", reason=reason)
+        if status == library.OUT_OF_MEMORY:
+            reason = "the native engine was refused memory"
+            return TaskResult(task=task.name, seed=seed, status="out_of_memory", reason=reason)
+        assert status == library.OK, "a job that was not cancelled has an end"
+        statistics = curve_statistics(self._losses_JK[index], self._norms_JK[index], task)
+        validation, test = map(float, self._scores_J2[index])
+        fingerprint = self._fingerprints_JBD[index].copy() if self.request.is_fingerprinting else None
+        return judged(task, seed, statistics, {"validation": validation, "test": test}, fingerprint)
+
+
+def _records_of(jobs: Sequence[Job], rows: Mapping[str, int]) -> list[Records]:
+    """Return the records of each job; a program that several jobs share is translated once."""
+    known: dict[int, Records] = {}
+    for job in jobs:
+        if id(job.program) not in known:
+            known[id(job.program)] = build_records(job.program, rows)
+    return [known[id(job.program)] for job in jobs]
+
+
+def _starts(sizes: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _run(loaded: Library, batch: _Batch, variant: str, progress: Progress | None) -> None:
+    """Run a request in a thread of its own, so that this one can report progress and be interrupted."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            loaded.train(batch.request, variant)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="native-engine")
+    thread.start()
+    try:
+        for num_new in _new_jobs(thread, batch):
+            if progress is not None and num_new:
+                progress(num_new)
+    finally:
+        batch.is_cancelled[0] = int(thread.is_alive())
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _new_jobs(thread: threading.Thread, batch: _Batch) -> Iterator[int]:
+    """Yield from time to time how many jobs have ended since, the last time when all have."""
+    reported = 0
+    while True:
+        thread.join(POLL_S)
+        is_over = not thread.is_alive()
+        num_done = int(batch.num_done[0])
+        yield num_done - reported
+        reported = num_done
+        if is_over:
+            return

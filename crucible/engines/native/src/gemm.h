@@ -1,0 +1,164 @@
+// Matrix products on rows of columns: the register tiles, and gradients of weights by transposed chunks.
+// One kernel serves forward, input gradient and weight gradient; only strides differ. It leaves out what the
+// matrices mean.
+#pragma once
+#include "vector.h"
+
+namespace NATIVE_VARIANT {
+
+// Most vectors and rows of accumulators that fit the registers beside one operand.
+constexpr int TILE_VECTORS = NATIVE_REGISTERS >= 32 ? 4 : 2;
+constexpr int ACCUMULATORS = NATIVE_REGISTERS >= 32 ? 24 : 12;
+constexpr int MOST_ROWS = NATIVE_REGISTERS >= 32 ? 16 : 12;
+// Columns that are transposed at a time: with the widest rows of a small host they fit the first cache.
+constexpr long CHUNK = 128;
+// Zeros before and after a row of several steps, which a convolution's tile may read: a tile's width.
+constexpr long HALO = 64;
+static_assert(TILE_VECTORS * LANES <= HALO, "a tile must not read beyond the zeros between rows");
+
+// y[r][c] (+)= bias[r] + sum over taps j and k < depth of a[r, k, j] * x[k][c + j * x_tap].
+struct Product {
+    const S* a;
+    long a_row, a_column, a_tap;
+    const S* x;
+    long x_row, x_tap; // x_tap is negative where taps look back, positive where they look ahead
+    S* y;
+    long y_row;
+    const S* bias; // null for none
+    bool adds;     // to what y holds
+    long rows, columns, depth;
+    int taps;
+};
+
+// Taps that touch columns [first, first + width); of the others every product is zero.
+NATIVE_INLINE int taps_of(const Product& p, long first, long width) {
+    if (p.taps == 1) return 1;
+    const long seen =
+        p.x_tap < 0 ? (first + width - 1) / -p.x_tap + 1 : (p.columns - first - 1) / p.x_tap + 1;
+    return seen < p.taps ? int(seen) : p.taps;
+}
+
+template <int R, int V> static __attribute__((noinline)) void tile(const Product& p, long row, long column) {
+    Vec sums[R][V];
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) {
+        const Vec start = p.bias ? splat(p.bias[row + r]) : Vec{};
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) sums[r][v] = start;
+    }
+    const int taps = taps_of(p, column, V * LANES);
+    const long a_row = p.a_row, a_column = p.a_column, x_row = p.x_row, depth = p.depth;
+    for (int tap = 0; tap < taps; ++tap) {
+        const S* a = p.a + row * a_row + tap * p.a_tap;
+        const S* x = p.x + column + tap * p.x_tap;
+        for (long k = 0; k < depth; ++k, a += a_column, x += x_row) {
+            Vec right[V];
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) right[v] = load(x + v * LANES);
+#pragma GCC unroll 32
+            for (int r = 0; r < R; ++r) {
+                const Vec left = splat(a[r * a_row]);
+#pragma GCC unroll 4
+                for (int v = 0; v < V; ++v) sums[r][v] += left * right[v];
+            }
+        }
+    }
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) {
+        S* y = p.y + (row + r) * p.y_row + column;
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v)
+            store(y + v * LANES, p.adds ? load(y + v * LANES) + sums[r][v] : sums[r][v]);
+    }
+}
+
+typedef void (*Tile)(const Product&, long, long);
+
+constexpr int rows_beside(int vectors) {
+    return ACCUMULATORS / vectors < MOST_ROWS ? ACCUMULATORS / vectors : MOST_ROWS;
+}
+
+// The tile of `rows` rows; V and R count down to it at compile time.
+template <int V, int R> NATIVE_INLINE Tile tile_of_rows(long rows) {
+    if constexpr (R == 1) {
+        return tile<1, V>;
+    } else {
+        return rows == R ? tile<R, V> : tile_of_rows<V, R - 1>(rows);
+    }
+}
+
+// Rows in tiles of about equal height: a last tile of one row would wait for its own sums.
+template <int V> NATIVE_INLINE void column_of_tiles(const Product& p, long column) {
+    constexpr long most = rows_beside(V);
+    const long count = (p.rows + most - 1) / most;
+    for (long i = 0, row = 0; i < count; ++i) {
+        const long height = (p.rows - row + count - i - 1) / (count - i);
+        tile_of_rows<V, int(most)>(height)(p, row, column);
+        row += height;
+    }
+}
+
+// Rows of any number, columns a multiple of LANES.
+static void multiply(const Product& p) {
+    long column = 0;
+    for (; column + TILE_VECTORS * LANES <= p.columns; column += TILE_VECTORS * LANES)
+        column_of_tiles<TILE_VECTORS>(p, column);
+    const long rest = (p.columns - column) / LANES;
+    if (rest == 1) column_of_tiles<1>(p, column);
+    if constexpr (TILE_VECTORS == 4) {
+        if (rest == 2) column_of_tiles<2>(p, column);
+        if (rest == 3) column_of_tiles<3>(p, column);
+    }
+}
+
+// Rows `x` of `width` channels, columns [0, count), as `to[column][padded]`; the padding is zero.
+static void transpose(const S* x, long x_row, long width, long count, S* to, long padded) {
+    for (long channel = 0; channel < padded; channel += LANES) {
+        const long rows = width - channel < LANES ? width - channel : LANES;
+        for (long column = 0; column < count; column += LANES) {
+            Vec square[LANES] = {};
+            for (long r = 0; r < rows; ++r) square[r] = load(x + (channel + r) * x_row + column);
+            transpose_square(square);
+            for (int r = 0; r < LANES; ++r) store(to + (column + r) * padded + channel, square[r]);
+        }
+    }
+}
+
+// y[j][r][w] += sum over columns c of left[r][c + j * shift] * right[w][c], where both columns exist.
+struct Outer {
+    const S* left;
+    long left_row, rows;
+    const S* right;
+    long right_row, width, padded;
+    S* y;
+    long y_tap;
+    long columns, shift;
+    int taps;
+    S* scratch; // CHUNK * padded
+};
+
+static void add_outer(const Outer& o) {
+    for (long start = 0; start < o.columns; start += CHUNK) {
+        const long end = start + CHUNK < o.columns ? start + CHUNK : o.columns;
+        transpose(o.right + start, o.right_row, o.width, end - start, o.scratch, o.padded);
+        for (int tap = 0; tap < o.taps; ++tap) {
+            const long offset = tap * o.shift;
+            const long low = start > -offset ? start : -offset;
+            const long high = end < o.columns - offset ? end : o.columns - offset;
+            if (low >= high) continue;
+            multiply({o.left + low + offset, o.left_row, 1, 0, o.scratch + (low - start) * o.padded, o.padded,
+                      0, o.y + tap * o.y_tap, o.padded, nullptr, true, o.rows, o.padded, high - low, 1});
+        }
+    }
+}
+
+// sums[r] += sum over columns of x[r].
+static void add_row_sums(const S* x, long x_row, long rows, long columns, S* sums) {
+    for (long r = 0; r < rows; ++r) {
+        Vec total{};
+        for (long c = 0; c < columns; c += LANES) total += load(x + r * x_row + c);
+        sums[r] += sum_of(total);
+    }
+}
+
+} // namespace NATIVE_VARIANT

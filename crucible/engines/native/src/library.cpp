@@ -1,0 +1,141 @@
+// What callers see of the library: the choice of a variant, and threads that hand jobs to it.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <numeric>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "request.h"
+
+namespace native {
+
+extern const Variant avx512, avx2, generic, precise;
+
+// Raised with every change of the records in request.h.
+constexpr int32_t ABI_VERSION = 2;
+constexpr size_t ALIGNMENT = 64;
+
+static const Variant* best_variant() {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+        return &avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2;
+#endif
+    return &generic;
+}
+
+static bool is_supported(const Variant& variant) {
+    const Variant* best = best_variant();
+    if (&variant == &generic || &variant == &precise || &variant == best) return true;
+#if defined(__x86_64__)
+    return &variant == &avx2 && best == &avx512;
+#else
+    return false;
+#endif
+}
+
+static const Variant* variant_named(const char* name) {
+    if (!name || !*name) return best_variant();
+    for (const Variant* variant : {
+#if defined(__x86_64__)
+             &avx512, &avx2,
+#endif
+             &generic, &precise})
+        if (!std::strcmp(variant->name, name) && is_supported(*variant)) return variant;
+    return nullptr;
+}
+
+// Memory of one thread, which grows to the largest of its jobs.
+class Workspace {
+  public:
+    ~Workspace() { std::free(memory_); }
+
+    // Zeroed memory of so many bytes, or null where it is refused.
+    void* zeroed(size_t bytes) {
+        if (bytes > size_) {
+            std::free(memory_);
+            size_ = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+            memory_ = std::aligned_alloc(ALIGNMENT, size_);
+            if (!memory_) size_ = 0;
+        }
+        if (memory_) std::memset(memory_, 0, bytes);
+        return memory_;
+    }
+
+  private:
+    void* memory_ = nullptr;
+    size_t size_ = 0;
+};
+
+static void work(const Variant& variant, const Request& request, const std::vector<int64_t>& order,
+                 std::atomic<int64_t>& next) {
+    Workspace workspace;
+    for (int64_t i = next++; i < request.num_jobs; i = next++) {
+        if (__atomic_load_n(request.is_cancelled, __ATOMIC_RELAXED)) return;
+        const int64_t job = order[i];
+        void* memory = workspace.zeroed(variant.job_bytes(request, job));
+        request.statuses[job] = memory ? variant.train(request, job, memory) : int32_t(OUT_OF_MEMORY);
+        __atomic_add_fetch(request.num_done, 1, __ATOMIC_RELAXED);
+    }
+}
+
+// Longest first, so that no thread begins a long job when the others are about to end.
+static std::vector<int64_t> longest_first(const Variant& variant, const Request& request) {
+    std::vector<double> costs(request.num_jobs);
+    for (int64_t job = 0; job < request.num_jobs; ++job) costs[job] = variant.job_cost(request, job);
+    std::vector<int64_t> order(request.num_jobs);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return costs[a] > costs[b]; });
+    return order;
+}
+
+} // namespace native
+
+extern "C" {
+
+#define NATIVE_EXPORT __attribute__((visibility("default")))
+
+NATIVE_EXPORT int32_t native_abi_version() { return native::ABI_VERSION; }
+
+// The name of the variant that serves where none is asked for.
+NATIVE_EXPORT const char* native_variant() { return native::best_variant()->name; }
+
+// The name of row `op` of the op table; null beyond its end.
+NATIVE_EXPORT const char* native_op_name(int32_t op) { return native::generic.op_name(op); }
+
+// Train all jobs; returns 0, or -1 for a variant that is unknown or not for this processor.
+NATIVE_EXPORT int32_t native_train(const native::Request* request, const char* variant_name) {
+    const native::Variant* variant = native::variant_named(variant_name);
+    if (!variant || variant == &native::precise) return -1;
+    const std::vector<int64_t> order = native::longest_first(*variant, *request);
+    std::atomic<int64_t> next{0};
+    std::vector<std::thread> threads;
+    try {
+        for (int32_t i = 1; i < request->num_threads; ++i)
+            threads.emplace_back([&] { native::work(*variant, *request, order, next); });
+    } catch (const std::system_error&) {
+        // No more threads are to be had: those that there are do the work.
+    }
+    native::work(*variant, *request, order, next);
+    for (std::thread& thread : threads) thread.join();
+    return 0;
+}
+
+// Values and slopes of activation `op` at x: `count` scalars each, a multiple of 16, 64 bytes aligned.
+NATIVE_EXPORT int32_t native_activate(int32_t op, const void* x, int64_t count, void* values, void* slopes,
+                                      const char* variant_name) {
+    const native::Variant* variant = native::variant_named(variant_name);
+    return variant ? variant->activate(op, x, count, values, slopes) : -1;
+}
+
+// Differentiate one program; scalars are float64 for the variant `precise`, else float32.
+NATIVE_EXPORT int32_t native_differentiate(native::Question* question, const char* variant_name) {
+    const native::Variant* variant = native::variant_named(variant_name);
+    return variant ? variant->differentiate(*question) : -1;
+}
+}

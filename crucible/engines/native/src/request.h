@@ -1,0 +1,82 @@
+// What the library is asked and what it answers: plain records shared with the callers and by all variants.
+// It leaves out every function: a function in a header shared by variants would be linked from any one of
+// them.
+#pragma once
+#include <cstdint>
+
+namespace native {
+
+// Columns of the int32 table of node records; crucible/engines/native/records.py writes the same.
+struct Record {
+    int32_t op;         // row of the op table
+    int32_t inputs[3];  // earlier records, -1 where there is none
+    int32_t width;      // channels of the output
+    int32_t sequence;   // whether the output has the task's steps rather than one
+    int32_t parameters; // scalars before this node's in the flat vector
+    int32_t kernel;     // taps of a convolution, else 1
+    int32_t dilation;   // steps between taps
+    int32_t is_signed;  // of a scan's gate
+    int32_t parts;      // heads, experts, or what the width is divided by for its winners; else 1
+    int32_t is_full;    // whether attention sees later steps
+    int32_t scan;       // 1, 2, ... for nodes that run step by step, else 0
+    int32_t store;      // of a state: the record whose value at the step before it reads, else -1
+};
+
+// Splits of all seeds: inputs [S][N][T][F] and targets [S][N].
+struct Examples {
+    const float* inputs;
+    const int32_t* targets;
+    int32_t count;
+    int32_t steps;
+};
+
+enum Status : int32_t { OK = 0, STOPPED = 1, TIMED_OUT = 2, OUT_OF_MEMORY = 3 };
+
+// Jobs J of one task: programs of N records and P scalars each, S seeds, K steps, B examples a step.
+struct Request {
+    int64_t num_jobs;
+    const Record* records;           // [sum N]
+    const int64_t* record_starts;    // [J + 1]
+    const int32_t* pooled;           // [J] record that is the slot's output
+    const float* parameters;         // [sum P]
+    const int64_t* parameter_starts; // [J + 1]
+    const int32_t* seeds;            // [J] index of the seed
+    const int32_t* order;            // [S][K][B] examples of each step; null for a full batch
+    Examples train, validation, test, probe;
+    int32_t input_width, num_classes, batch, num_steps, num_threads, is_fingerprinting;
+    double learning_rate, clip_norm, clip_epsilon, seconds;
+    float* losses;         // [J][K], NaN where no step was taken
+    float* norms;          // [J][K]
+    float* scores;         // [J][2] accuracy on validation and test; NaN where a logit is not finite
+    float* fingerprints;   // [J][probes][D]
+    int32_t width;         // D
+    int32_t* statuses;     // [J]
+    int64_t* num_done;     // atomic: jobs finished so far
+    int32_t* is_cancelled; // atomic: set by the caller to end all work
+};
+
+// One program on one batch: inputs [B][T][F], targets [B], parameters and gradients [P] in flat order.
+struct Question {
+    const Record* records;
+    int64_t num_records;
+    const void* parameters;
+    int64_t num_parameters;
+    const void* inputs;
+    const int32_t* targets;
+    int32_t batch, steps, input_width, num_classes;
+    double loss;
+    void* gradients;
+};
+
+// One compilation of the interpreter for an instruction set.
+struct Variant {
+    const char* name;
+    int64_t (*job_bytes)(const Request&, int64_t job);
+    double (*job_cost)(const Request&, int64_t job);
+    int32_t (*train)(const Request&, int64_t job, void* memory);
+    int32_t (*differentiate)(Question&);
+    int32_t (*activate)(int32_t op, const void* x, int64_t count, void* values, void* slopes);
+    const char* (*op_name)(int32_t op);
+};
+
+} // namespace native

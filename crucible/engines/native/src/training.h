@@ -1,0 +1,332 @@
+// Cross entropy, clipped Adam and exams of one job, with the semantics of crucible/engines/training.py.
+// The head is a loss over pooled logits; a loss of every step, or of a regression, would stand beside it.
+#pragma once
+#include <ctime>
+
+#include "network.h"
+
+namespace NATIVE_VARIANT {
+
+using native::Examples;
+using native::Question;
+using native::Request;
+
+// torch.optim.Adam's defaults.
+constexpr double BETA_1 = 0.9, BETA_2 = 0.999, ADAM_EPSILON = 1e-8;
+// Examples that one forward pass of an exam takes.
+constexpr long EXAM_BATCH = 64;
+
+NATIVE_INLINE double now() {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec + 1e-9 * time.tv_nsec;
+}
+
+// Copy examples into an input value; places beyond `count` repeat the first, so that they stay as finite as
+// it.
+template <class From, class Index>
+static void fill_inputs(const Value& x, const From* inputs, long count, long batch, Index example_of) {
+    for (long b = 0; b < batch; ++b) {
+        const From* example = inputs + example_of(b < count ? b : 0) * x.steps * x.width;
+        for (int step = 0; step < x.steps; ++step)
+            for (int channel = 0; channel < x.width; ++channel)
+                x.data[channel * x.row + step * batch + b] = S(example[step * x.width + channel]);
+    }
+}
+
+// Mean cross entropy of logits [C][B] over the first `count` examples, and its gradient; others weigh
+// nothing.
+struct Head {
+    const Value& logits;
+    long batch, count;
+    S* one_hot; // [C][B], zero beyond `count`
+    S* weight;  // [B], one over `count`, or zero
+
+    template <class Index> void set_targets(const int32_t* targets, Index example_of) {
+        std::memset(one_hot, 0, logits.width * batch * sizeof(S));
+        for (long b = 0; b < count; ++b) one_hot[targets[example_of(b)] * batch + b] = 1;
+        for (long b = 0; b < batch; ++b) weight[b] = b < count ? S(1) / S(count) : S(0);
+    }
+
+    S operator()() const {
+        Vec loss{};
+        for (long b = 0; b < batch; b += LANES) {
+            Vec most = load(logits.data + b);
+            for (int c = 1; c < logits.width; ++c)
+                most = larger(load(logits.data + c * logits.row + b), most);
+            Vec total{}, right{};
+            for (int c = 0; c < logits.width; ++c) {
+                const Vec centred = load(logits.data + c * logits.row + b) - most;
+                total += exponential(centred);
+                right += load(one_hot + c * batch + b) * centred;
+            }
+            const Vec share = load(weight + b);
+            loss += share * (logarithm(total) - right);
+            for (int c = 0; c < logits.width; ++c) {
+                const Vec p = exponential(load(logits.data + c * logits.row + b) - most) / total;
+                store(logits.slope + c * logits.row + b, share * (p - load(one_hot + c * batch + b)));
+            }
+        }
+        return sum_of(loss);
+    }
+};
+
+// The parameters of a job with their gradients and Adam's moments, `count` scalars each.
+struct Optimizer {
+    S *values, *slopes, *means, *squares;
+    long count;
+    double beta_1_power, beta_2_power;
+
+    Optimizer(Arena& arena, long num) : count(num), beta_1_power(1), beta_2_power(1) {
+        values = arena.take(num), slopes = arena.take(num);
+        means = arena.take(num), squares = arena.take(num);
+    }
+
+    S norm() const {
+        Vec total{};
+        for (long i = 0; i < count; i += LANES) total += load(slopes + i) * load(slopes + i);
+        return std::sqrt(sum_of(total));
+    }
+
+    // One step with gradients scaled by `clip`; gradients become zero for the next.
+    void step(S clip, double learning_rate) {
+        beta_1_power *= BETA_1, beta_2_power *= BETA_2;
+        const S rate = S(learning_rate / (1 - beta_1_power));
+        const S correction = S(1 / std::sqrt(1 - beta_2_power));
+        for (long i = 0; i < count; i += LANES) {
+            const Vec slope = load(slopes + i) * clip;
+            const Vec mean = load(means + i) + S(1 - BETA_1) * (slope - load(means + i));
+            const Vec square = S(BETA_2) * load(squares + i) + S(1 - BETA_2) * slope * slope;
+            store(means + i, mean);
+            store(squares + i, square);
+            store(values + i,
+                  load(values + i) - rate * mean / (square_root(square) * correction + S(ADAM_EPSILON)));
+            store(slopes + i, Vec{});
+        }
+    }
+};
+
+// All that one job needs, laid out in an arena; built once to measure and once to run.
+class Job {
+  public:
+    Job(const Request& request, long job, Arena& arena)
+        : request_(request), job_(job), arena_(arena), optimizer_(arena, measure(request, job)),
+          train_(shape(request.train.steps, padded_to_lines(request.batch)), arena, optimizer_.values,
+                 optimizer_.slopes, true),
+          head_{train_.last().y, train_.frame.batch, request.batch, nullptr, nullptr} {
+        head_.one_hot = arena.take(request.num_classes * head_.batch);
+        head_.weight = arena.take(head_.batch);
+        exam_start_ = arena.used;
+    }
+
+    double cost() const { return train_.cost() * request_.num_steps; }
+
+    // Bytes of the arena at their most, exams included.
+    size_t bytes() {
+        size_t most = arena_.used;
+        const Examples* all[] = {&request_.validation, &request_.test, &request_.probe};
+        for (const Examples* examples : all) {
+            if (!examples->inputs) continue;
+            arena_.used = exam_start_;
+            Network exam(shape(examples->steps, EXAM_BATCH), arena_, optimizer_.values, optimizer_.slopes,
+                         false);
+            if (arena_.used > most) most = arena_.used;
+        }
+        return most;
+    }
+
+    int32_t run() {
+        if (!train_.is_complete) return native::OUT_OF_MEMORY;
+        const double deadline = now() + request_.seconds;
+        train_.pack(request_.parameters + request_.parameter_starts[job_]);
+        if (const int32_t status = fit(deadline); status != native::OK) return status;
+        if (!is_finite_) return native::OK;
+        float* scores = request_.scores + 2 * job_;
+        const int seed = request_.seeds[job_];
+        if (const int32_t status = examine(request_.validation, seed, scores, nullptr, deadline))
+            return status;
+        if (const int32_t status = examine(request_.test, seed, scores + 1, nullptr, deadline)) return status;
+        if (!request_.is_fingerprinting) return native::OK;
+        float* fingerprints = request_.fingerprints + job_ * long(request_.probe.count) * request_.width;
+        return examine(request_.probe, 0, nullptr, fingerprints, deadline);
+    }
+
+  private:
+    const Request& request_;
+    long job_;
+    Arena& arena_;
+    Optimizer optimizer_;
+    Network train_;
+    Head head_;
+    size_t exam_start_;
+    bool is_finite_ = true; // whether all losses and norms were
+
+    Shape shape(int steps, long batch) const { return shape_of(request_, job_, steps, batch); }
+
+    static Shape shape_of(const Request& request, long job, int steps, long batch) {
+        const int64_t first = request.record_starts[job];
+        return {request.records + first, request.record_starts[job + 1] - first, batch, steps,
+                request.input_width};
+    }
+
+    // The number of packed parameters, which depends on neither batch nor steps.
+    static long measure(const Request& request, long job) {
+        Arena nowhere;
+        return Network(shape_of(request, job, 1, BATCH_MULTIPLE), nowhere, nullptr, nullptr, false)
+            .num_parameters;
+    }
+
+    int32_t out_of_time(double deadline) const {
+        if (__atomic_load_n(request_.is_cancelled, __ATOMIC_RELAXED)) return native::STOPPED;
+        return now() > deadline ? native::TIMED_OUT : native::OK;
+    }
+
+    void set_batch(int step) {
+        const Request& r = request_;
+        const long seed = r.seeds[job_], batch = r.batch;
+        const int32_t* order = r.order ? r.order + (seed * r.num_steps + step) * batch : nullptr;
+        const auto example_of = [&](long b) { return order ? long(order[b]) : b; };
+        const long example = long(r.train.steps) * r.input_width;
+        fill_inputs(train_.node(0).y, r.train.inputs + seed * r.train.count * example, batch, head_.batch,
+                    example_of);
+        head_.set_targets(r.train.targets + seed * r.train.count, example_of);
+    }
+
+    // Train; a loss or norm that is not finite is written down and ends the job, which has no exams then.
+    int32_t fit(double deadline) {
+        const Request& r = request_;
+        float *losses = r.losses + job_ * r.num_steps, *norms = r.norms + job_ * r.num_steps;
+        for (int step = 0; step < r.num_steps; ++step) {
+            if (const int32_t status = out_of_time(deadline)) return status;
+            if (step == 0 || r.order) set_batch(step);
+            train_.forward();
+            losses[step] = float(head_());
+            train_.backward();
+            norms[step] = float(optimizer_.norm());
+            is_finite_ = std::isfinite(losses[step]) && std::isfinite(norms[step]);
+            if (!is_finite_) break;
+            const S clip = S(r.clip_norm) / (S(norms[step]) + S(r.clip_epsilon));
+            optimizer_.step(clip < 1 ? clip : 1, r.learning_rate);
+        }
+        return native::OK;
+    }
+
+    // Answer all examples of a split: the share of right ones into `score`, the slot's outputs into `pooled`.
+    int32_t examine(const Examples& split, int seed, float* score, float* pooled, double deadline) {
+        arena_.used = exam_start_;
+        Network exam(shape(split.steps, EXAM_BATCH), arena_, optimizer_.values, optimizer_.slopes, false);
+        if (!exam.is_complete) return native::OUT_OF_MEMORY;
+        clear_from(exam_start_);
+        const long example = long(split.steps) * request_.input_width, first = seed * long(split.count);
+        long right = 0;
+        bool is_finite = true;
+        for (long start = 0; start < split.count; start += EXAM_BATCH) {
+            if (const int32_t status = out_of_time(deadline)) return status;
+            const long count = split.count - start < EXAM_BATCH ? split.count - start : EXAM_BATCH;
+            fill_inputs(exam.node(0).y, split.inputs + (first + start) * example, count, EXAM_BATCH,
+                        [](long b) { return b; });
+            exam.forward();
+            if (score) right += count_right(exam.last().y, split.targets + first + start, count, is_finite);
+            if (pooled)
+                write_pooled(exam.node(request_.pooled[job_]).y, count, pooled + start * request_.width);
+        }
+        if (score) *score = is_finite ? float(right) / float(split.count) : __builtin_nanf("");
+        return native::OK;
+    }
+
+    // Networks expect zeros between rows, where the last exam left values.
+    void clear_from(size_t start) { std::memset(arena_.base + start, 0, arena_.used - start); }
+
+    static long count_right(const Value& logits, const int32_t* targets, long count, bool& is_finite) {
+        long right = 0;
+        for (long b = 0; b < count; ++b) {
+            int best = 0;
+            for (int c = 0; c < logits.width; ++c) {
+                is_finite &= bool(std::isfinite(logits.data[c * logits.row + b]));
+                if (logits.data[c * logits.row + b] > logits.data[best * logits.row + b]) best = c;
+            }
+            right += best == targets[b];
+        }
+        return right;
+    }
+
+    static void write_pooled(const Value& value, long count, float* to) {
+        for (long b = 0; b < count; ++b)
+            for (int c = 0; c < value.width; ++c)
+                to[b * value.width + c] = float(value.data[c * value.row + b]);
+    }
+};
+
+static int64_t job_bytes(const Request& request, int64_t job) {
+    Arena nowhere;
+    return Job(request, job, nowhere).bytes();
+}
+
+static double job_cost(const Request& request, int64_t job) {
+    Arena nowhere;
+    return Job(request, job, nowhere).cost();
+}
+
+// Train and examine one job in `memory`, which is aligned, zeroed and as large as `job_bytes` says.
+static int32_t train(const Request& request, int64_t job, void* memory) {
+    Arena arena{static_cast<char*>(memory), 0};
+    return Job(request, job, arena).run();
+}
+
+// The loss and gradients of one program on one batch.
+static int32_t differentiate(Question& q) {
+    const Shape shape{q.records, q.num_records, padded_to_lines(q.batch), q.steps, q.input_width};
+    void* memory = nullptr;
+    long num_parameters = 0;
+    for (int pass = 0; pass < 2; ++pass) {
+        Arena arena{static_cast<char*>(memory), 0};
+        S *values = arena.take(num_parameters), *slopes = arena.take(num_parameters);
+        Network network(shape, arena, values, slopes, true);
+        if (!network.is_complete) {
+            std::free(memory);
+            return native::OUT_OF_MEMORY;
+        }
+        Head head{network.last().y, shape.batch, q.batch, nullptr, nullptr};
+        head.one_hot = arena.take(q.num_classes * shape.batch);
+        head.weight = arena.take(shape.batch);
+        if (!memory) {
+            num_parameters = network.num_parameters;
+            const size_t bytes = arena.used + (2 * num_parameters * sizeof(S) + 2 * ALIGNMENT);
+            memory = std::aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+            if (!memory) return native::OUT_OF_MEMORY;
+            std::memset(memory, 0, bytes);
+            continue;
+        }
+        const auto itself = [](long b) { return b; };
+        network.pack(static_cast<const S*>(q.parameters));
+        fill_inputs(network.node(0).y, static_cast<const S*>(q.inputs), q.batch, shape.batch, itself);
+        head.set_targets(q.targets, itself);
+        network.forward();
+        q.loss = head();
+        network.backward();
+        network.unpack_slopes(static_cast<S*>(q.gradients));
+    }
+    std::free(memory);
+    return native::OK;
+}
+
+// Values and slopes of an activation at `count` places, a multiple of BATCH_MULTIPLE, all at aligned
+// addresses.
+static int32_t activate(int32_t op, const void* x, int64_t count, void* values, void* slopes) {
+    if (op < NUM_ROWS - NUM_ACTIVATIONS || op >= NUM_ROWS || count % BATCH_MULTIPLE) return -1;
+    const Row& row = ROWS[op];
+    Node source{}, node{};
+    source.y = {static_cast<S*>(const_cast<void*>(x)), static_cast<S*>(slopes), long(count), 1, 1};
+    node.y = {static_cast<S*>(values), static_cast<S*>(slopes), long(count), 1, 1};
+    for (long i = 0; i < count; ++i) node.y.slope[i] = 1;
+    node.inputs[0] = &source;
+    node.num_inputs = 1, node.wants[0] = true;
+    const Frame frame{long(count), 1, nullptr};
+    row.forward(node, frame, all_columns(node.y, frame));
+    row.backward(node, frame, all_columns(node.y, frame));
+    return native::OK;
+}
+
+static const char* op_name(int32_t op) { return op >= 0 && op < NUM_ROWS ? ROWS[op].name : nullptr; }
+
+} // namespace NATIVE_VARIANT
