@@ -1,8 +1,9 @@
-// Cross entropy, clipped Adam and exams of one job, with the semantics of crucible/engines/training.py.
-// The head is a loss over pooled logits; a loss of every step, or of a regression, would stand beside it.
+// Clipped Adam and exams of one job, with the semantics of crucible/engines/training.py; leaves losses and
+// scores to heads.h.
 #pragma once
 #include <ctime>
 
+#include "heads.h"
 #include "network.h"
 
 namespace NATIVE_VARIANT {
@@ -33,43 +34,6 @@ static void fill_inputs(const Value& x, const From* inputs, long count, long bat
                 x.data[channel * x.row + step * batch + b] = S(example[step * x.width + channel]);
     }
 }
-
-// Mean cross entropy of logits [C][B] over the first `count` examples, and its gradient; others weigh
-// nothing.
-struct Head {
-    const Value& logits;
-    long batch, count;
-    S* one_hot; // [C][B], zero beyond `count`
-    S* weight;  // [B], one over `count`, or zero
-
-    template <class Index> void set_targets(const int32_t* targets, Index example_of) {
-        std::memset(one_hot, 0, logits.width * batch * sizeof(S));
-        for (long b = 0; b < count; ++b) one_hot[targets[example_of(b)] * batch + b] = 1;
-        for (long b = 0; b < batch; ++b) weight[b] = b < count ? S(1) / S(count) : S(0);
-    }
-
-    S operator()() const {
-        Vec loss{};
-        for (long b = 0; b < batch; b += LANES) {
-            Vec most = load(logits.data + b);
-            for (int c = 1; c < logits.width; ++c)
-                most = larger(load(logits.data + c * logits.row + b), most);
-            Vec total{}, right{};
-            for (int c = 0; c < logits.width; ++c) {
-                const Vec centred = load(logits.data + c * logits.row + b) - most;
-                total += exponential(centred);
-                right += load(one_hot + c * batch + b) * centred;
-            }
-            const Vec share = load(weight + b);
-            loss += share * (logarithm(total) - right);
-            for (int c = 0; c < logits.width; ++c) {
-                const Vec p = exponential(load(logits.data + c * logits.row + b) - most) / total;
-                store(logits.slope + c * logits.row + b, share * (p - load(one_hot + c * batch + b)));
-            }
-        }
-        return sum_of(loss);
-    }
-};
 
 // The parameters of a job with their gradients and Adam's moments, `count` scalars each.
 struct Optimizer {
@@ -236,19 +200,6 @@ class Job {
 
     // Networks expect zeros between rows, where the last exam left values.
     void clear_from(size_t start) { std::memset(arena_.base + start, 0, arena_.used - start); }
-
-    static long count_right(const Value& logits, const int32_t* targets, long count, bool& is_finite) {
-        long right = 0;
-        for (long b = 0; b < count; ++b) {
-            int best = 0;
-            for (int c = 0; c < logits.width; ++c) {
-                is_finite &= bool(std::isfinite(logits.data[c * logits.row + b]));
-                if (logits.data[c * logits.row + b] > logits.data[best * logits.row + b]) best = c;
-            }
-            right += best == targets[b];
-        }
-        return right;
-    }
 
     static void write_pooled(const Value& value, long count, float* to) {
         for (long b = 0; b < count; ++b)
