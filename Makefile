@@ -8,6 +8,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+NATIVE := $(VENV)/native
 FOLDERS := architect benchmarks blueprints crucible curricula hall_of_fame scripts tamiyo tests
 
 # Coverage has a floor for the whole suite only: a part of it covers a part. The whole runs in a process a core,
@@ -24,7 +25,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '%-16s %s\n' "$$name" "$$text"; done
 
-setup: $(STAMP)  ## create .venv with everything that training and tests need; nothing when up to date
+setup: $(STAMP) $(NATIVE)  ## create .venv with everything that training and tests need; nothing when up to date
 	@echo "setup: $(VENV) is up to date"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -39,6 +40,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable ".[train,interop,dev]"
 	@touch $(STAMP)
+
+# The installation built the native engine already where it could; this builds it anew when its sources changed.
+# Without a C++ compiler the batched engine serves: `tamiyo doctor` says which engine runs, and why.
+$(NATIVE): $(STAMP) setup.py $(wildcard crucible/engines/native/src/*)
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $(NATIVE)
 
 train: setup  ## train an Architect; settings as ARGS="seed=1 budget.generations=3"
 	@echo "train: scripts/train_architect.py $(ARGS)"

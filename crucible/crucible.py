@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
@@ -14,17 +14,20 @@ from blueprints.cost import flops, num_parameters
 from blueprints.language import LANGUAGE, Language
 from blueprints.modules import ModuleBuilder
 from blueprints.parser import Blueprint
-from crucible.engines.base import Engine, Job, Progress
+from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.chunks import job_bytes
 from crucible.engines.kernels import KERNELS, Kernel, ModuleKernel
 from crucible.engines.native.engine import NativeEngine
+from crucible.engines.native.library import load_library
 from crucible.engines.reference import ReferenceEngine
 from crucible.errors import CrucibleError
 from crucible.evaluation import Evaluation, TaskResult
 from crucible.latency import LatencyTable
 from crucible.program import Program, build_program
 from curricula.task import Task
+
+EngineName = Literal["auto", "batched", "native", "reference"]
 
 
 class Run(NamedTuple):
@@ -42,6 +45,11 @@ class Crucible:
         width: D of the host, a multiple of 16.
         latency_table: predicts latencies where present.
 
+    `engine` is `reference`, `batched`, `native`, or `auto`: the native one on a CPU where it was built, else
+    the batched one. What a run may cost is bounded before it starts, by `max_parameters` of the blueprint,
+    `max_flops` for one example forward, `max_memory_bytes` of one training, and while it runs by
+    `max_seconds` for one training: beyond the former it is `rejected`, beyond the latter `timed_out`.
+
     `language` and `kernels` make room for a caller's own ops: rows of the op table with their modules, and
     batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's module member
     by member.
@@ -50,13 +58,14 @@ class Crucible:
     def __init__(
         self,
         width: int = 16,
-        engine: Literal["batched", "native", "reference"] = "batched",
+        engine: EngineName = "auto",
         device: str = "cpu",
         num_workers: int | None = None,
         *,
         max_parameters: int = 1 << 20,
         max_flops: int = 1 << 28,
         max_memory_bytes: int = 1 << 30,
+        max_seconds: float = MAX_SECONDS,
         latency_table: LatencyTable | None = None,
         language: Language = LANGUAGE,
         kernels: Mapping[str, Kernel] | None = None,
@@ -72,6 +81,8 @@ class Crucible:
         ):
             if value < 1:
                 raise CrucibleError(f"{name} = {value}; expected at least 1")
+        if not max_seconds > 0:
+            raise CrucibleError(f"max_seconds = {max_seconds}; expected more than 0")
         self.width = width
         self.latency_table = latency_table
         self._language = language
@@ -79,7 +90,12 @@ class Crucible:
         self._max_flops = max_flops
         self._max_memory_bytes = max_memory_bytes
         self._engine = _build_engine(
-            engine, find_device(device), num_workers or num_cores(), modules_of(language), kernels
+            engine,
+            find_device(device),
+            num_workers or num_cores(),
+            max_seconds,
+            modules_of(language),
+            kernels,
         )
 
     @property
@@ -196,24 +212,38 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def find_engine(name: str, device: torch.device) -> tuple[str, str]:
+    """Return the engine that serves where `name` is asked for, and why; `auto` takes the fastest there is."""
+    if name != "auto":
+        return name, "it was asked for"
+    if device.type != "cpu":
+        return "batched", f"the native engine runs on the CPU alone, and the device is '{device}'"
+    try:
+        return "native", f"it was built, and this processor runs its variant {load_library().variant}"
+    except CrucibleError as error:
+        return "batched", str(error)
+
+
 def _build_engine(
     name: str,
     device: torch.device,
     num_workers: int,
+    max_seconds: float,
     modules: Mapping[str, ModuleBuilder],
     kernels: Mapping[str, Kernel] | None,
 ) -> Engine:
     slow = {op: ModuleKernel(builder) for op, builder in modules.items() if op not in KERNELS}
     own = {**slow, **(kernels or {})}
+    name, _ = find_engine(name, device)
     if name == "batched":
-        return BatchedEngine(device, num_workers, own)
+        return BatchedEngine(device, num_workers, own, max_seconds=max_seconds)
     if name == "native":
         if device.type != "cpu":
             raise CrucibleError(f"engine 'native' runs on the CPU alone, and device '{device}' was asked for")
-        return NativeEngine(num_workers, own)
+        return NativeEngine(num_workers, own, max_seconds=max_seconds)
     if name == "reference":
-        return ReferenceEngine(device, modules)
-    raise CrucibleError(f"engine '{name}' is unknown; expected 'batched', 'native' or 'reference'")
+        return ReferenceEngine(device, modules, max_seconds=max_seconds)
+    raise CrucibleError(f"engine '{name}' is unknown; expected one of {', '.join(get_args(EngineName))}")
 
 
 def _check(blueprint: Blueprint, task: Task, seed: int) -> None:

@@ -1,5 +1,6 @@
 """The contract of a training engine: jobs in, task results out; leaves how to train to the engines."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from curricula.task import Task
 
 #: Called with the number of jobs finished since the last call.
 Progress = Callable[[int], None]
+#: Seconds that one job may take, unless the caller says otherwise: far beyond what the caps on cost allow.
+MAX_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,25 @@ class Engine(ABC):
     def close(self) -> None:
         """Release processes and memory; the engine starts them again when it is used again."""
         return
+
+
+class Deadline:
+    """So many seconds from now."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raise a TimeoutError once the time is over."""
+        if time.monotonic() > self._end:
+            raise TimeoutError(f"not done after {self.seconds:g} seconds")
+
+
+def timed_out(job: Job, task: Task, max_seconds: float) -> TaskResult:
+    """Return the result of a job that its deadline ended."""
+    reason = f"not done after {max_seconds:g} seconds"
+    return TaskResult(task=task.name, seed=job.seed, status="timed_out", reason=reason)
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """The batched engine: one op for many jobs, over all cores; leaves training a chunk to training.py."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 
-from crucible.engines.base import Engine, Job, Progress, single_thread
+from crucible.engines.base import MAX_SECONDS, Deadline, Engine, Job, Progress, single_thread, timed_out
 from crucible.engines.chunks import split_jobs
 from crucible.engines.kernels import Kernel, kernels_with
 from crucible.engines.training import Batch, Head, train_jobs
@@ -12,6 +13,10 @@ from crucible.engines.workers import UnloadableError, WorkerPool
 from crucible.evaluation import TaskResult
 from crucible.program import Program
 from curricula.task import Task
+
+T = TypeVar("T")
+#: Seconds that a worker which does not answer has beyond its deadline: it may have to start first.
+GRACE_SECONDS = 60.0
 
 
 class BatchedEngine(Engine):
@@ -21,6 +26,8 @@ class BatchedEngine(Engine):
         num_workers: processes that train chunks; with one, chunks are trained in this process.
         kernels: a caller's own, beside or instead of the built-in ones.
         chunk_bytes: about how much memory the values of one chunk take; the task decides when absent.
+        max_seconds: what one job may take. A chunk has no more and is tried again in halves when that is
+            over, until a job that takes too long stands alone.
     """
 
     name = "batched"
@@ -32,10 +39,13 @@ class BatchedEngine(Engine):
         num_workers: int = 1,
         kernels: Mapping[str, Kernel] | None = None,
         chunk_bytes: int | None = None,
+        *,
+        max_seconds: float = MAX_SECONDS,
     ) -> None:
         self.device = torch.device(device)
         self.num_workers = num_workers if self.device.type == "cpu" else 1
         self.chunk_bytes = chunk_bytes
+        self.max_seconds = max_seconds
         self._own_kernels = dict(kernels or {})
         self._pool = WorkerPool(self.num_workers) if self.num_workers > 1 else None
 
@@ -58,45 +68,56 @@ class BatchedEngine(Engine):
                 progress(len(indices))
 
         def inline(indices: Sequence[int]) -> None:
-            part = train_chunk([jobs[i] for i in indices], task, self._own_kernels, self.device, fingerprints)
-            done(indices, part)
+            try:
+                part = train_chunk(*request(indices))
+            except TimeoutError:
+                for half in _halves(indices):
+                    inline(half)
+            else:
+                done(indices, part)
+
+        def request(indices: Sequence[int]) -> tuple:
+            chunk = [jobs[i] for i in indices]
+            return chunk, task, self._own_kernels, self.device, fingerprints, self.max_seconds
 
         if self._pool is None:
             for indices in chunks:
                 inline(indices)
         else:
-            self._train_in_workers(jobs, task, chunks, fingerprints, done, inline)
+            self._train_in_workers(jobs, task, chunks, request, done, inline)
         assert all(result is not None for result in results), "every job must have a result"
         return results  # pyright: ignore[reportReturnType]
 
-    def _train_in_workers(self, jobs, task, chunks, fingerprints, done, inline) -> None:
+    def _train_in_workers(self, jobs, task, chunks, request, done, inline) -> None:
         assert self._pool is not None
-        known = [list(chunk) for chunk in chunks]
-
-        def request(indices: Sequence[int]) -> tuple:
-            return [jobs[i] for i in indices], task, self._own_kernels, self.device, fingerprints
+        known: list[Sequence[int]] = list(chunks)
 
         def failed(index: int, error: Exception) -> list[tuple[int, tuple]]:
-            """Train here what a worker cannot load; halve what killed one, until a job stands alone."""
+            """Train here what a worker cannot load; halve what killed one or was late, to single jobs."""
             indices = known[index]
             if isinstance(error, UnloadableError):
                 inline(indices)
                 return []
             if len(indices) == 1:
                 job = jobs[indices[0]]
-                done(
-                    indices, [TaskResult(task=task.name, seed=job.seed, status="crashed", reason=str(error))]
-                )
+                if isinstance(error, TimeoutError):
+                    result = timed_out(job, task, self.max_seconds)
+                else:
+                    result = TaskResult(task=task.name, seed=job.seed, status="crashed", reason=str(error))
+                done(indices, [result])
                 return []
-            middle = len(indices) // 2
             again = []
-            for half in (indices[:middle], indices[middle:]):
+            for half in _halves(indices):
                 known.append(half)
                 again.append((len(known) - 1, request(half)))
             return again
 
         self._pool.run(
-            train_chunk, [request(c) for c in chunks], lambda i, part: done(known[i], part), failed
+            train_chunk,
+            [request(c) for c in chunks],
+            lambda i, part: done(known[i], part),
+            failed,
+            2 * self.max_seconds + GRACE_SECONDS,
         )
 
     def loss_and_gradients(
@@ -137,22 +158,36 @@ def train_chunk(
     own_kernels: Mapping[str, Kernel],
     device: torch.device,
     fingerprints: bool,
+    max_seconds: float,
 ) -> list[TaskResult]:
-    """Train jobs together; when memory runs out, in halves; a job that needs too much fails alone."""
+    """Train jobs together; when memory runs out, in halves; a job that needs too much fails alone.
+
+    Several jobs that are not done after `max_seconds` raise a TimeoutError; one alone is `timed_out`.
+    """
+    deadline = Deadline(max_seconds)
     try:
         with single_thread(), torch.no_grad():
-            return train_jobs(jobs, task, kernels_with(own_kernels), device, fingerprints)
+            return train_jobs(jobs, task, kernels_with(own_kernels), device, fingerprints, deadline)
+    except TimeoutError:
+        if len(jobs) > 1:
+            raise
+        return [timed_out(jobs[0], task, max_seconds)]
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
     if len(jobs) == 1:
         return [TaskResult(task=task.name, seed=jobs[0].seed, status="out_of_memory", reason=reason)]
-    middle = len(jobs) // 2
-    halves = (jobs[:middle], jobs[middle:])
     return [
-        result for half in halves for result in train_chunk(half, task, own_kernels, device, fingerprints)
+        result
+        for half in _halves(jobs)
+        for result in train_chunk(half, task, own_kernels, device, fingerprints, max_seconds)
     ]
+
+
+def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
 
 
 def _out_of_memory(error: Exception) -> bool:

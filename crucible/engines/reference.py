@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from blueprints.modules import MODULES, ModuleBuilder
-from crucible.engines.base import Engine, Job, Progress, single_thread
+from crucible.engines.base import MAX_SECONDS, Deadline, Engine, Job, Progress, single_thread, timed_out
 from crucible.evaluation import TaskResult
 from crucible.host import MiniSeedNet, build_host, load_parameters
 from crucible.initialisation import initial_parameters
@@ -24,9 +24,14 @@ class ReferenceEngine(Engine):
     version = 3
 
     def __init__(
-        self, device: torch.device | str = "cpu", modules: Mapping[str, ModuleBuilder] = MODULES
+        self,
+        device: torch.device | str = "cpu",
+        modules: Mapping[str, ModuleBuilder] = MODULES,
+        *,
+        max_seconds: float = MAX_SECONDS,
     ) -> None:
         self.device = torch.device(device)
+        self.max_seconds = max_seconds
         self._modules = modules
 
     def train(
@@ -41,7 +46,10 @@ class ReferenceEngine(Engine):
         results = []
         with single_thread():
             for job in jobs:
-                results.append(self._train(job, task, fingerprints))
+                try:
+                    results.append(self._train(job, task, fingerprints))
+                except TimeoutError:
+                    results.append(timed_out(job, task, self.max_seconds))
                 if progress is not None:
                     progress(1)
         return results
@@ -51,7 +59,7 @@ class ReferenceEngine(Engine):
         module = build_host(job.program, self._modules)
         load_parameters(module, initial_parameters(job.program, job.seed))
         module.to(self.device)
-        losses, norms = self._fit(module, splits.train, task, job.seed)
+        losses, norms = self._fit(module, splits.train, task, job.seed, Deadline(self.max_seconds))
         statistics = curve_statistics(losses, norms, task)
         scores = {
             "validation": self._accuracy(module, splits.validation),
@@ -60,7 +68,9 @@ class ReferenceEngine(Engine):
         fingerprint = self._fingerprint(module, task) if fingerprints else None
         return judged(task, job.seed, statistics, scores, fingerprint)
 
-    def _fit(self, module: MiniSeedNet, train: Split, task: Task, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _fit(
+        self, module: MiniSeedNet, train: Split, task: Task, seed: int, deadline: Deadline
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Train `module` in place; return losses and gradient norms of the steps taken."""
         inputs, targets = train.inputs.to(self.device), train.targets.to(self.device)
         parameters = list(module.parameters())
@@ -68,6 +78,7 @@ class ReferenceEngine(Engine):
         losses, norms = [], []
         full = task.batch_size == task.num_train
         for indices_B in minibatches(task, seed).to(self.device):
+            deadline.check()
             x, target = (inputs, targets) if full else (inputs[indices_B], targets[indices_B])
             loss = F.cross_entropy(module(x), target)
             optimizer.zero_grad(set_to_none=True)

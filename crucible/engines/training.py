@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crucible.engines.base import Job
+from crucible.engines.base import Deadline, Job
 from crucible.engines.kernels import Kernel
 from crucible.engines.layout import ROW, Layout
 from crucible.engines.plan import Plan
@@ -78,9 +78,17 @@ class Head:
 
 
 def train_jobs(
-    jobs: Sequence[Job], task: Task, kernels: Mapping[str, Kernel], device: torch.device, fingerprints: bool
+    jobs: Sequence[Job],
+    task: Task,
+    kernels: Mapping[str, Kernel],
+    device: torch.device,
+    fingerprints: bool,
+    deadline: Deadline,
 ) -> list[TaskResult]:
-    """Train and examine jobs together; no job's result depends on the others."""
+    """Train and examine jobs together; no job's result depends on the others.
+
+    A TimeoutError ends the training of all when the deadline has passed.
+    """
     seeds = sorted({job.seed for job in jobs})
     splits = [task.splits(seed) for seed in seeds]
     times = {split.inputs.shape[1] for s in splits[:1] for split in (s.train, s.validation, s.test)}
@@ -88,7 +96,7 @@ def train_jobs(
     for index, job in enumerate(jobs):
         batch.layout.write(batch.parameters, index, initial_parameters(job.program, job.seed))
     seed_of_J = torch.tensor([seeds.index(job.seed) for job in jobs], device=device)
-    losses_KJ, norms_KJ = _fit(batch, task, seeds, [s.train for s in splits], seed_of_J)
+    losses_KJ, norms_KJ = _fit(batch, task, seeds, [s.train for s in splits], seed_of_J, deadline)
     exams = [[s.validation for s in splits], [s.test for s in splits]]
     validation_J, test_J = _accuracies(batch, exams, seed_of_J)
     pooled_JBD = _fingerprints(batch, task) if fingerprints else None
@@ -102,7 +110,12 @@ def train_jobs(
 
 
 def _fit(
-    batch: Batch, task: Task, seeds: Sequence[int], train: Sequence[Split], seed_of_J: Tensor
+    batch: Batch,
+    task: Task,
+    seeds: Sequence[int],
+    train: Sequence[Split],
+    seed_of_J: Tensor,
+    deadline: Deadline,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Train in place; return losses and gradient norms `[K, J]`. Nothing in a step waits for the device."""
     device = batch.parameters.device
@@ -120,6 +133,7 @@ def _fit(
     head = Head(plan, one_hot_JBC)
     update = Update(batch, head.loss_J, order_J, task)
     for step in range(num_steps):
+        deadline.check()
         if not fixed:
             inputs_STBF.copy_(inputs_KSTBF[step])
             one_hot_SBC.copy_(one_hot_KSBC[step])

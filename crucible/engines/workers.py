@@ -24,6 +24,10 @@ class WorkerDiedError(Exception):
     """The process ended in the middle of a request."""
 
 
+class LateWorkerError(TimeoutError):
+    """The process did not answer in time and was killed."""
+
+
 class UnloadableError(Exception):
     """The request cannot be sent to, or be understood by, a fresh interpreter."""
 
@@ -41,17 +45,36 @@ class Worker:
         assert self._process.stdout is not None
         self._requests, self._replies = self._process.stdin, self._process.stdout
 
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return `function(*arguments)` as computed by the process, or raise what it raised there."""
+    def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Any:
+        """Return `function(*arguments)` as computed by the process, or raise what it raised there.
+
+        After `seconds`, if given, the process is killed and a LateWorkerError says so.
+        """
         try:
             request = _packed((function, arguments))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UnloadableError(str(error)) from error
+        is_late = threading.Event()
+
+        def end() -> None:
+            is_late.set()
+            self._process.kill()
+
+        timer = None if seconds is None else threading.Timer(seconds, end)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
         try:
             _write(self._requests, request)
             outcome, value = pickle.loads(_read(self._replies))
         except (BrokenPipeError, EOFError) as error:
-            raise WorkerDiedError(f"worker ended with exit code {self._process.wait()}") from error
+            code = self._process.wait()
+            if is_late.is_set():
+                raise LateWorkerError(f"worker did not answer within {seconds:g} seconds") from error
+            raise WorkerDiedError(f"worker ended with exit code {code}") from error
+        finally:
+            if timer is not None:
+                timer.cancel()
         if outcome == "raised":
             raise value
         return value
@@ -77,12 +100,14 @@ class WorkerPool:
         tasks: Sequence[tuple[Any, ...]],
         done: Callable[[int, Any], None],
         failed: Callable[[int, Exception], Sequence[tuple[int, tuple[Any, ...]]]],
+        seconds: float | None = None,
     ) -> None:
-        """Call `function(*task)` for every task, in order of starting.
+        """Call `function(*task)` for every task, in order of starting; kill a worker that takes `seconds`.
 
         `done(index, value)` receives results in the caller's thread. `failed(index, error)` is asked there
-        for (index, task) pairs to try instead when a worker died or could not load a task. Whatever one of
-        them, a task or Ctrl-C raises ends the workers and leaves the tasks that wait undone.
+        for (index, task) pairs to try instead when a worker died, could not load a task or was late, or a
+        task raised a TimeoutError. Whatever else one of them, a task or Ctrl-C raises ends the workers and
+        leaves the tasks that wait undone.
         """
         todo: queue.SimpleQueue[tuple[int, tuple[Any, ...]] | None] = queue.SimpleQueue()
         outcomes: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
@@ -90,7 +115,7 @@ class WorkerPool:
             todo.put(item)
         pending = len(tasks)
         threads = [
-            threading.Thread(target=self._feed, args=(slot, function, todo, outcomes), daemon=True)
+            threading.Thread(target=self._feed, args=(slot, function, seconds, todo, outcomes), daemon=True)
             for slot in range(min(len(self._workers), max(1, pending)))
         ]
         interrupted = True
@@ -102,7 +127,7 @@ class WorkerPool:
                 pending -= 1
                 if error is None:
                     done(index, value)
-                elif isinstance(error, (WorkerDiedError, UnloadableError)):
+                elif isinstance(error, (WorkerDiedError, UnloadableError, TimeoutError)):
                     for item in failed(index, error):
                         todo.put(item)
                         pending += 1
@@ -122,14 +147,14 @@ class WorkerPool:
             if interrupted:
                 self.close()
 
-    def _feed(self, slot: int, function: Callable[..., Any], todo: Any, outcomes: Any) -> None:
+    def _feed(self, slot: int, function: Any, seconds: Any, todo: Any, outcomes: Any) -> None:
         while (item := todo.get()) is not None:
             index, task = item
             try:
                 worker = self._workers[slot] or Worker()
                 self._workers[slot] = worker
-                outcomes.put((index, worker.call(function, *task), None))
-            except WorkerDiedError as error:
+                outcomes.put((index, worker.call(function, *task, seconds=seconds), None))
+            except (WorkerDiedError, LateWorkerError) as error:
                 self._end(slot)
                 outcomes.put((index, None, error))
             except BaseException as error:

@@ -2,6 +2,7 @@
 
 import importlib
 import random
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 
 from blueprints import IDENTITY, Blueprint, parse
 from crucible import Crucible, TaskResult
-from crucible.crucible import find_device
+from crucible.crucible import find_device, find_engine
 from crucible.engines.kernels import AutogradKernel
+from crucible.engines.native.library import find_library
 from crucible.errors import CrucibleError
 from curricula.temporal import Temporal
 from curricula.xor import Xor
@@ -23,9 +25,16 @@ def bits(result: TaskResult) -> tuple[str, bytes | None]:
     return repr(replace(result, fingerprint=None)), fingerprint
 
 
-@pytest.fixture(scope="module")
-def pair():
-    with Crucible(num_workers=1) as one, Crucible(num_workers=2) as two:
+#: Every engine that a Crucible has here; tests/test_house.py says that setup builds the native one.
+ENGINES = ("reference", "batched", "native") if find_library() is not None else ("reference", "batched")
+
+
+@pytest.fixture(scope="module", params=ENGINES[1:])
+def pair(request):
+    with (
+        Crucible(engine=request.param, num_workers=1) as one,
+        Crucible(engine=request.param, num_workers=2) as two,
+    ):
         yield one, two
 
 
@@ -76,6 +85,25 @@ class Deadly(AutogradKernel):
 """
 
 
+#: SIGMOID that never comes back.
+HANGING = """
+import time
+from crucible.engines.kernels import AutogradKernel
+
+class Hanging(AutogradKernel):
+    def forward(self, x, parameters, signature):
+        time.sleep(3600)
+"""
+
+
+class Sluggish(AutogradKernel):
+    """SIGMOID that takes seconds."""
+
+    def forward(self, x, parameters, signature):
+        time.sleep(1.0)
+        return torch.sigmoid(x[0])
+
+
 VICTIM = parse("LINEAR OUT_DIM_IN SIGMOID LINEAR OUT_DIM_IN".split())
 
 
@@ -99,8 +127,8 @@ def test_a_blueprint_that_is_not_finite_ends_alone(kernel, random_blueprints, sh
     assert [bits(r) for r in after] == [bits(r) for r in before]
 
 
-@pytest.mark.parametrize("engine", ["batched", "reference"])
-def test_an_exploding_run_is_diverged_in_both_engines(engine) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_exploding_run_is_diverged_in_every_engine(engine) -> None:
     task = Temporal(epochs=5, learning_rate=1e18)
     with Crucible(engine=engine, num_workers=1) as crucible:
         (evaluation,) = crucible.evaluate(
@@ -113,7 +141,7 @@ def test_an_exploding_run_is_diverged_in_both_engines(engine) -> None:
     assert np.isfinite(result.loss_first)
 
 
-@pytest.mark.parametrize("engine", ["batched", "reference"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_exams_that_are_not_finite_after_finite_training_are_diverged(engine) -> None:
     """Every loss is finite, but the last step makes parameters so large that logits overflow."""
     task = Xor(epochs=1, batch_size=Xor().num_train, learning_rate=1e30)
@@ -138,7 +166,7 @@ class HugeProbes(Xor):
         return super(HugeProbes, self).probe() * 1e30
 
 
-@pytest.mark.parametrize("engine", ["batched", "reference"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_fingerprint_that_is_not_finite_is_diverged(engine) -> None:
     task = HugeProbes(epochs=1)
     square = "BRANCH_START LINEAR OUT_DIM_IN BRANCH_SEP LINEAR OUT_DIM_IN MERGE_MUL"
@@ -181,6 +209,48 @@ def test_a_blueprint_that_kills_its_worker_is_crashed_alone(
     assert [bits(r) for r in after] == [bits(r) for r in before]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_deadline_ends_a_training_that_takes_longer(engine, num_workers, short_xor) -> None:
+    """The company is done in time although it was put into one chunk with what is not."""
+    slow = Xor(name="slow", num_train=4096, batch_size=16, epochs=2_000)
+    with Crucible(engine=engine, num_workers=num_workers, max_seconds=0.2) as crucible:
+        begun = time.monotonic()
+        results = crucible.run_jobs([(VICTIM, slow, 0), (VICTIM, slow, 1)])
+        seconds = time.monotonic() - begun
+    assert [(r.status, r.reason, r.seed) for r in results] == [
+        ("timed_out", "not done after 0.2 seconds", 0),
+        ("timed_out", "not done after 0.2 seconds", 1),
+    ]
+    assert seconds < 60, "all of the slow task's 512,000 steps would take many minutes"
+    with Crucible(engine=engine, num_workers=num_workers, max_seconds=60) as crucible:
+        (result,) = crucible.run_jobs([(VICTIM, short_xor, 0)])
+    assert result.status == "ok"
+
+
+def test_a_slow_blueprint_does_not_take_its_chunk_with_it(random_blueprints, short_xor) -> None:
+    company = healthy(random_blueprints)[:7]
+    with Crucible(engine="batched", num_workers=1) as plain:
+        before = plain.run_jobs([(b, short_xor, 0) for b in company])
+    with Crucible(
+        engine="batched", num_workers=1, max_seconds=3.0, kernels={"SIGMOID": Sluggish()}
+    ) as hostile:
+        after = hostile.run_jobs([(b, short_xor, 0) for b in [*company[:3], VICTIM, *company[3:]]])
+    victim = after.pop(3)
+    assert victim.status == "timed_out"
+    assert [bits(r) for r in after] == [bits(r) for r in before]
+
+
+def test_a_worker_that_hangs_is_killed(tmp_path, monkeypatch, short_xor) -> None:
+    (tmp_path / "hanging_kernel.py").write_text(HANGING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("crucible.engines.batched.GRACE_SECONDS", 15.0)
+    kernel = importlib.import_module("hanging_kernel").Hanging()
+    with Crucible(engine="batched", num_workers=2, max_seconds=1.0, kernels={"SIGMOID": kernel}) as hostile:
+        (result,) = hostile.run_jobs([(VICTIM, short_xor, 0)])
+    assert result.status == "timed_out"
+
+
 def test_what_a_worker_cannot_import_is_trained_here(random_blueprints, short_xor) -> None:
     class Local(AutogradKernel):
         def forward(self, x, parameters, signature):
@@ -196,6 +266,7 @@ def test_wrong_arguments_are_named(short_xor) -> None:
         ({"width": 20}, "multiple of 16"),
         ({"num_workers": 0}, "num_workers = 0"),
         ({"max_flops": 0}, "max_flops = 0"),
+        ({"max_seconds": 0.0}, "max_seconds = 0"),
         ({"engine": "magic"}, "engine 'magic' is unknown"),
         ({"device": "abacus"}, "device 'abacus'"),
     ):
@@ -262,4 +333,4 @@ def test_an_evaluation_says_what_the_blueprint_costs(short_xor, short_temporal) 
     assert evaluation.blueprint_id == blueprint.id
     assert evaluation.latency_us is None
     assert all(r.fingerprint.shape == (256, 16) for r in evaluation.results)
-    assert "batched" in evaluation.engine_id
+    assert evaluation.engine_id.startswith(find_engine("auto", torch.device("cpu"))[0])

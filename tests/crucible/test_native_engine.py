@@ -281,10 +281,10 @@ def test_a_program_over_a_cap_is_rejected_alone(short_xor: Xor) -> None:
 def test_a_job_ends_at_its_deadline_and_the_others_do_not() -> None:
     task = Temporal(epochs=20_000)
     jobs = jobs_of(["TANH"], task)
-    (late,) = NativeEngine(job_seconds=0.2).train(jobs, task)
+    (late,) = NativeEngine(max_seconds=0.2).train(jobs, task)
     assert (late.status, late.score) == ("timed_out", 0.0)
     assert late.reason == "not done after 0.2 seconds"
-    (quick,) = NativeEngine(job_seconds=60).train(jobs_of(["TANH"], Temporal(epochs=1)), Temporal(epochs=1))
+    (quick,) = NativeEngine(max_seconds=60).train(jobs_of(["TANH"], Temporal(epochs=1)), Temporal(epochs=1))
     assert quick.status == "ok"
 
 

@@ -19,7 +19,7 @@ TRAIN = """
 from blueprints import parse
 from crucible import Crucible
 from curricula.xor import Xor
-crucible = Crucible(num_workers=2)
+crucible = Crucible(engine="batched", num_workers=2)
 evaluations = crucible.evaluate([parse(["RELU"]), parse(["TANH"]), parse(["GELU"])], [Xor(epochs=2)], [0])
 print([e.status for e in evaluations], flush=True)
 """

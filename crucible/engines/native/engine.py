@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from crucible.engines.base import Engine, Job, Progress
+from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
@@ -25,8 +25,6 @@ from curricula.task import Split, Task
 
 #: How often progress is reported and an interruption is noticed.
 POLL_S = 0.05
-#: Seconds that one job may take, unless the caller says otherwise: far beyond what the caps on cost allow.
-JOB_SECONDS = 600.0
 #: The variant that computes in float64.
 PRECISE = "precise"
 
@@ -38,7 +36,7 @@ class NativeEngine(Engine):
 
     Attributes:
         num_workers: threads that train jobs.
-        job_seconds: after so long a job ends with the status `timed_out`.
+        max_seconds: after so long a job ends with the status `timed_out`.
         variant: the instruction set: `avx512`, `avx2` or `generic`; the processor's best when absent.
     """
 
@@ -50,17 +48,17 @@ class NativeEngine(Engine):
         num_workers: int = 1,
         kernels: Mapping[str, Kernel] | None = None,
         *,
-        job_seconds: float = JOB_SECONDS,
+        max_seconds: float = MAX_SECONDS,
         variant: str | None = None,
     ) -> None:
         self.device = torch.device("cpu")
         self.num_workers = num_workers
-        self.job_seconds = job_seconds
+        self.max_seconds = max_seconds
         self._library = load_library()
         self.variant = variant or self._library.variant
         # A caller's own kernel means another computation than the interpreter's row of that name.
         self._rows = {op: row for op, row in self._library.rows.items() if op not in (kernels or {})}
-        self._batched = BatchedEngine("cpu", num_workers, kernels)
+        self._batched = BatchedEngine("cpu", num_workers, kernels, max_seconds=max_seconds)
         self._reported: frozenset[str] = frozenset()
 
     @property
@@ -102,7 +100,7 @@ class NativeEngine(Engine):
     ) -> list[TaskResult]:
         batch = _Batch(jobs, task, self._rows, fingerprints)
         batch.request.num_threads = min(self.num_workers, len(jobs))
-        batch.request.seconds = self.job_seconds
+        batch.request.seconds = self.max_seconds
         _run(self._library, batch, self.variant, progress)
         return [batch.result(index) for index in range(len(jobs))]
 
@@ -225,8 +223,7 @@ class _Batch:
         task, seed = self._task, self._jobs[index].seed
         status = int(self._statuses_J[index])
         if status == library.TIMED_OUT:
-            reason = f"not done after {self.request.seconds:g} seconds"
-            return TaskResult(task=task.name, seed=seed, status="timed_out", reason=reason)
+            return timed_out(self._jobs[index], task, self.request.seconds)
         if status == library.OUT_OF_MEMORY:
             reason = "the native engine was refused memory"
             return TaskResult(task=task.name, seed=seed, status="out_of_memory", reason=reason)
