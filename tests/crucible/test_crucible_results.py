@@ -85,13 +85,14 @@ class Deadly(AutogradKernel):
 """
 
 
-#: SIGMOID that never comes back.
+#: SIGMOID that says so and never comes back.
 HANGING = """
-import time
+import pathlib, time
 from crucible.engines.kernels import AutogradKernel
 
 class Hanging(AutogradKernel):
     def forward(self, x, parameters, signature):
+        pathlib.Path(__file__).with_name("called").touch()
         time.sleep(3600)
 """
 
@@ -244,10 +245,11 @@ def test_a_slow_blueprint_does_not_take_its_chunk_with_it(random_blueprints, sho
 def test_a_worker_that_hangs_is_killed(tmp_path, monkeypatch, short_xor) -> None:
     (tmp_path / "hanging_kernel.py").write_text(HANGING)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("crucible.engines.batched.GRACE_SECONDS", 15.0)
+    monkeypatch.setattr("crucible.engines.batched.GRACE_SECONDS", 2.0)
     kernel = importlib.import_module("hanging_kernel").Hanging()
-    with Crucible(engine="batched", num_workers=2, max_seconds=1.0, kernels={"SIGMOID": kernel}) as hostile:
+    with Crucible(engine="batched", num_workers=2, max_seconds=8.0, kernels={"SIGMOID": kernel}) as hostile:
         (result,) = hostile.run_jobs([(VICTIM, short_xor, 0)])
+    assert (tmp_path / "called").exists()
     assert result.status == "timed_out"
 
 
