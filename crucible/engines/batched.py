@@ -7,8 +7,9 @@ import torch
 
 from crucible.engines.base import MAX_SECONDS, Deadline, Engine, Job, Progress, single_thread, timed_out
 from crucible.engines.chunks import split_jobs
+from crucible.engines.heads import Head
 from crucible.engines.kernels import Kernel, kernels_with
-from crucible.engines.training import Batch, Head, train_jobs
+from crucible.engines.training import Batch, train_jobs
 from crucible.engines.workers import UnloadableError, WorkerPool
 from crucible.evaluation import TaskResult
 from crucible.program import Program
