@@ -103,6 +103,11 @@ class Crucible:
         """Identifies the engine in every cache key."""
         return self._engine.engine_id
 
+    @property
+    def fallback_ops(self) -> tuple[str, ...]:
+        """The ops of the language whose blueprints the native engine leaves to the batched one."""
+        return tuple(sorted(self._engine.missing_ops(self._language.table)))
+
     def evaluate(
         self,
         blueprints: Sequence[Blueprint],

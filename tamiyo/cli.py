@@ -1,4 +1,4 @@
-"""The `tamiyo` command: checks programs, lists, shows and exports what a run found; starts no run itself."""
+"""The `tamiyo` command: checks programs and the machine, shows what a run found; starts no run itself."""
 
 import argparse
 import os
@@ -84,6 +84,19 @@ def _explained(rule: str) -> str:
     except BlueprintError as error:
         refused = error.explain(row.mends.split())
     return f"{row.rule}: {row.meaning}\n{row.reason}\n\n{refused}"
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Print which engine trains here and why, and what it stands on."""
+    from tamiyo.doctor import findings
+
+    found = findings(options.device)
+    if options.json:
+        _print_json(dict(found))
+    else:
+        width = max(len(name) for name, _ in found)
+        print("\n".join(f"{name:<{width}}  {finding}" for name, finding in found))
+    return 0
 
 
 def list_(options: argparse.Namespace) -> int:
@@ -271,7 +284,7 @@ def _described(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tamiyo", description="Check programs; list, show and export what runs found."
+        prog="tamiyo", description="Check programs and this machine; list, show and export what runs found."
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
@@ -290,6 +303,11 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--width", type=_width, default=16, help="width D of the host (default 16)")
     checking.add_argument("--time", type=_positive, default=16, help="steps T of an example (default 16)")
     checking.set_defaults(command=check)
+
+    examining = verbs.add_parser("doctor", help="which engine trains here, and why")
+    examining.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    examining.add_argument("--json", action="store_true", help="print a JSON object")
+    examining.set_defaults(command=doctor)
 
     listing = _with_library(verbs, "list", list_, "the best blueprints of a library")
     listing.add_argument(

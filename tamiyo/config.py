@@ -18,7 +18,8 @@ from architect.policy import PolicyConfig
 from architect.pretraining import PretrainingConfig
 from architect.reinforce import ReinforceConfig
 from blueprints import LANGUAGE, TamiyoError
-from crucible.crucible import find_device
+from crucible.crucible import EngineName, find_device
+from crucible.engines.base import MAX_SECONDS
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.curriculum import Curriculum
 from curricula.suites import DEFAULT_STAGES, curriculum
@@ -128,21 +129,25 @@ class CrucibleConfig:
 
     Attributes:
         width: D of the host, a multiple of 16.
-        engine: `batched` or `reference`.
-        num_workers: processes; 0 takes one a core.
+        engine: `native`, `batched` or `reference`; `auto` takes the fastest that there is.
+        num_workers: cores that train; 0 takes all.
+        max_seconds: what one training may take before it is ended.
         max_seeds: most seeds that one blueprint is ever trained with on one task.
         latency_table: a file with the op latencies of this device; empty to measure them at the start.
     """
 
     width: int = 16
-    engine: Literal["batched", "reference"] = "batched"
+    engine: EngineName = "auto"
     num_workers: int = 0
+    max_seconds: float = MAX_SECONDS
     max_seeds: int = 4
     latency_table: str = ""
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "num_workers")
         _at_least(self, 1, "max_seeds")
+        if not self.max_seconds > 0:
+            raise ConfigError(f"crucible.max_seconds is {self.max_seconds}; expected more than 0")
         if self.max_seeds > SEEDS_A_RUN:
             raise ConfigError(f"crucible.max_seeds is {self.max_seeds}; expected at most {SEEDS_A_RUN}")
         if self.width < 16 or self.width % 16:

@@ -101,14 +101,19 @@ def _crucible(config: Config, folder: RunFolder, language: Language, progress: P
             table = LatencyTable.measure(width=config.crucible.width, device=config.device, language=language)
         table.check(config.crucible.width, config.device)
         table.save(folder.latency_table)
-    return Crucible(
+    crucible = Crucible(
         width=config.crucible.width,
         engine=config.crucible.engine,
         device=config.device,
         num_workers=config.crucible.num_workers or None,
+        max_seconds=config.crucible.max_seconds,
         latency_table=table,
         language=language,
     )
+    progress.say(f"training blueprints with {crucible.engine_id}")
+    if crucible.fallback_ops:
+        progress.say(f"no native kernel, so the batched engine, for {', '.join(crucible.fallback_ops)}")
+    return crucible
 
 
 def _pretrained_policy(config: Config, folder: RunFolder, space: LanguageSpace, progress: Progress) -> Policy:

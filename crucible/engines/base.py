@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,6 +40,10 @@ class Engine(ABC):
         cuda = self.device.type == "cuda"
         unit = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
         return f"{self.name}-{self.version}/torch-{torch.__version__}/{self.device.type}/{unit}"
+
+    def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
+        """Return which of `ops` this engine leaves to another one."""
+        return frozenset()
 
     @abstractmethod
     def train(

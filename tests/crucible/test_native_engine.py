@@ -25,6 +25,7 @@ from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import AutogradKernel
 from crucible.engines.native import library
 from crucible.engines.native.engine import NativeEngine
+from crucible.engines.native.records import ops_of
 from crucible.engines.reference import ReferenceEngine
 from crucible.errors import CrucibleError
 from crucible.initialisation import initial_parameters
@@ -80,7 +81,7 @@ def assert_gradients_agree(
 @pytest.mark.parametrize("op", sorted((*LANGUAGE.table, "LOOP", "SCAN")))
 def test_every_native_op_has_the_gradients_of_its_module(op: str) -> None:
     blueprint = parse(OP_PROGRAMS[op].split())
-    assert not NativeEngine().missing_ops(build_program(blueprint.graph, Xor(), 16))
+    assert not NativeEngine().missing_ops(ops_of(build_program(blueprint.graph, Xor(), 16)))
     assert any(node.op == op for node in blueprint.graph.nodes)
     for variant in variants_here():
         assert_gradients_agree([blueprint], Xor(), variant)

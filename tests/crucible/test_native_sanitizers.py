@@ -40,7 +40,7 @@ tokens += [random_program(rng, CORE_LANGUAGE, min_ops=1, max_ops=12) for _ in ra
 for task in (Xor(epochs=1), Temporal(epochs=1), Xor(epochs=1, batch_size=8)):
     programs = [build_program(parse(t).graph, task, 16) for t in tokens]
     engine = NativeEngine(num_workers=2)
-    assert not any(engine.missing_ops(program) for program in programs)
+    assert not any(engine.missing_ops(ops_of(program)) for program in programs)
     jobs = [Job(program=p, seed=i % 2) for i, p in enumerate(programs)]
     engine.train(jobs, task, fingerprints=True)
     NativeEngine(variant="generic").train(jobs[:16], task)

@@ -5,7 +5,7 @@ Axes: J jobs, S seeds, K steps, T time, B examples, F input features, D width of
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
 from crucible.engines.native.library import Examples, Library, Question, Request, load_library
-from crucible.engines.native.records import Records, build_records, ops_of
+from crucible.engines.native.records import DISSOLVED, Records, build_records, ops_of
 from crucible.evaluation import TaskResult
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
@@ -66,9 +66,9 @@ class NativeEngine(Engine):
         """The interpreter's variant, and the batched engine's identity for what is left to it."""
         return f"{self.name}-{self.version}/{self.variant}+{self._batched.engine_id}"
 
-    def missing_ops(self, program: Program) -> frozenset[str]:
-        """Return the ops of `program` that the interpreter does not have."""
-        return frozenset(ops_of(program) - self._rows.keys())
+    def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
+        """Return the ops that the interpreter has no kernel for; the batched engine trains their programs."""
+        return frozenset(ops) - self._rows.keys() - DISSOLVED
 
     def train(
         self,
@@ -79,7 +79,7 @@ class NativeEngine(Engine):
         progress: Progress | None = None,
     ) -> list[TaskResult]:
         """Train and examine every job; those with a foreign op go to the batched engine, as the log says."""
-        missing = [self.missing_ops(job.program) for job in jobs]
+        missing = [self.missing_ops(ops_of(job.program)) for job in jobs]
         own = [i for i, ops in enumerate(missing) if not ops]
         foreign = [i for i, ops in enumerate(missing) if ops]
         self._report(frozenset().union(*missing))
@@ -115,7 +115,7 @@ class NativeEngine(Engine):
         """Differentiate each program alone, in `dtype` (float32 or float64) throughout."""
         results = []
         for program, flat_P in zip(programs, parameters, strict=True):
-            if self.missing_ops(program):
+            if self.missing_ops(ops_of(program)):
                 arguments = ([program], [flat_P], inputs_BTF, targets_B, dtype)
                 results += self._batched.loss_and_gradients(*arguments)
             else:

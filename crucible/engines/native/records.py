@@ -19,6 +19,8 @@ FIELDS = (
 )
 #: Ops of the host that are rows of the table under another name.
 ALIASES = {HOST_INPUT: "LINEAR", HOST_READOUT: "LINEAR", HOST_MEAN: "POOL_MEAN"}
+#: Ops that become other records: a loop is unrolled, a scan laid flat.
+DISSOLVED = frozenset({LOOP, SCAN})
 #: Attributes that say into how many parts an op divides its width or its work.
 PARTS = ("heads", "experts", "divisor")
 NONE = -1
@@ -39,8 +41,8 @@ class Records:
 
 
 def ops_of(program: Program) -> set[str]:
-    """Return the ops of a program under the names of the interpreter's table; loops and scans dissolve."""
-    return {ALIASES.get(op, op) for op in _ops(program.nodes)} - {LOOP, SCAN}
+    """Return the ops of a program, in loops and scans too, under the names of the interpreter's table."""
+    return {ALIASES.get(op, op) for op in _ops(program.nodes)}
 
 
 def _ops(nodes: Sequence[ProgramNode]) -> Iterator[str]:
