@@ -14,6 +14,7 @@ from blueprints.cost import flops, num_parameters
 from blueprints.language import LANGUAGE, Language
 from blueprints.modules import ModuleBuilder
 from blueprints.parser import Blueprint
+from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.chunks import job_bytes
@@ -39,7 +40,7 @@ class Run(NamedTuple):
 
 
 class Crucible:
-    """Trains and judges blueprints. A result depends on blueprint, task, seed and engine alone.
+    """Trains and judges blueprints. A result depends on blueprint, task, seed, engine and effort alone.
 
     Attributes:
         width: D of the host, a multiple of 16.
@@ -53,6 +54,9 @@ class Crucible:
     `language` and `kernels` make room for a caller's own ops: rows of the op table with their modules, and
     batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's module member
     by member.
+
+    `effort` says what trainings may be spared. The default is the full work, and the engines `batched` and
+    `reference` do no other.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Crucible:
         latency_table: LatencyTable | None = None,
         language: Language = LANGUAGE,
         kernels: Mapping[str, Kernel] | None = None,
+        effort: Effort = FULL,
     ) -> None:
         if width < 16 or width % 16:
             raise CrucibleError(f"width = {width}; expected a positive multiple of 16")
@@ -96,6 +101,7 @@ class Crucible:
             max_seconds,
             modules_of(language),
             kernels,
+            effort,
         )
 
     @property
@@ -236,16 +242,19 @@ def _build_engine(
     max_seconds: float,
     modules: Mapping[str, ModuleBuilder],
     kernels: Mapping[str, Kernel] | None,
+    effort: Effort,
 ) -> Engine:
     slow = {op: ModuleKernel(builder) for op, builder in modules.items() if op not in KERNELS}
     own = {**slow, **(kernels or {})}
     name, _ = find_engine(name, device)
+    if name in ("batched", "reference"):
+        effort.check(name)
     if name == "batched":
         return BatchedEngine(device, num_workers, own, max_seconds=max_seconds)
     if name == "native":
         if device.type != "cpu":
             raise CrucibleError(f"engine 'native' runs on the CPU alone, and device '{device}' was asked for")
-        return NativeEngine(num_workers, own, max_seconds=max_seconds)
+        return NativeEngine(num_workers, own, max_seconds=max_seconds, effort=effort)
     if name == "reference":
         return ReferenceEngine(device, modules, max_seconds=max_seconds)
     raise CrucibleError(f"engine '{name}' is unknown; expected one of {', '.join(get_args(EngineName))}")

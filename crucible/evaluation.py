@@ -19,6 +19,9 @@ class TaskResult:
         reason: one line more about a status that is not `ok`.
         score: accuracy on the held-out test split, in [0, 1]; 0 when the status is not `ok`.
         validation_score: accuracy on the validation split, in [0, 1].
+        num_steps: optimiser steps that were taken, of which all figures below are: fewer than the task's where
+            an effort saved some or values stopped being finite. Absent where a status leaves no figures, and
+            in ledgers of before steps were counted, when every run that stayed finite took all of them.
         loss_first: training loss of the first step, in nats.
         loss_last: mean training loss of the last tenth of the steps, in nats.
         loss_late_std: standard deviation of the training loss over the last quarter of the steps, in nats.
@@ -38,6 +41,7 @@ class TaskResult:
     reason: str = ""
     score: float = 0.0
     validation_score: float = 0.0
+    num_steps: int | None = None
     loss_first: float = float("nan")
     loss_last: float = float("nan")
     loss_late_std: float = float("nan")
@@ -55,7 +59,8 @@ class Evaluation:
 
     Attributes:
         blueprint_id: canonical hash of the blueprint.
-        engine_id: engine, version and instruction set that produced the numbers; part of every cache key.
+        engine_id: engine, version, instruction set and effort that produced the numbers; part of every cache
+            key.
         results: one per (task, seed), tasks outermost.
         num_parameters: trainable scalars of the blueprint alone, host excluded.
         flops: forward FLOPs of the blueprint for one example of the longest task.

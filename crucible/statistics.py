@@ -26,8 +26,9 @@ def curve_statistics(losses_K: np.ndarray, norms_K: np.ndarray, task: Task) -> d
     losses = losses_K[:nonfinite_step].astype(np.float64)
     norms = norms_K[:nonfinite_step].astype(np.float64)
     if not len(losses):
-        return {"nonfinite_step": nonfinite_step}
+        return {"num_steps": 0, "nonfinite_step": nonfinite_step}
     return {
+        "num_steps": len(losses),
         "loss_first": float(losses[0]),
         "loss_last": float(losses[-max(1, len(losses) // 10) :].mean()),
         "loss_late_std": float(losses[-max(1, len(losses) // 4) :].std()),

@@ -27,6 +27,7 @@ _RESULT_COLUMNS = (
     "reason",
     "score",
     "validation_score",
+    "num_steps",
     *_NAN_COLUMNS,
     "solved_step",
     "clipped_share",

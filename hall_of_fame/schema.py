@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The migration that produces exactly these tables.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -116,6 +116,7 @@ evaluations = Table(
     _required("reason", Text),
     _required("score", Float(53)),
     _required("validation_score", Float(53)),
+    Column("num_steps", Integer),
     Column("loss_first", Float(53)),
     Column("loss_last", Float(53)),
     Column("loss_late_std", Float(53)),

@@ -16,11 +16,12 @@ from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
 from crucible.engines.native.library import Examples, Library, Question, Request, load_library
 from crucible.engines.native.records import DISSOLVED, Records, build_records, ops_of
+from crucible.effort import FULL, Effort
 from crucible.evaluation import TaskResult
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
 from crucible.program import Program
-from crucible.statistics import CLIP_EPSILON, CLIP_NORM, curve_statistics, judged
+from crucible.statistics import CLIP_EPSILON, CLIP_NORM, SMOOTHING, curve_statistics, judged
 from curricula.task import Split, Task
 
 #: How often progress is reported and an interruption is noticed.
@@ -38,6 +39,7 @@ class NativeEngine(Engine):
         num_workers: threads that train jobs.
         max_seconds: after so long a job ends with the status `timed_out`.
         variant: the instruction set: `avx512`, `avx2` or `generic`; the processor's best when absent.
+        effort: how much of the work is done; what is left to the batched engine is always trained in full.
     """
 
     name = "native"
@@ -50,10 +52,12 @@ class NativeEngine(Engine):
         *,
         max_seconds: float = MAX_SECONDS,
         variant: str | None = None,
+        effort: Effort = FULL,
     ) -> None:
         self.device = torch.device("cpu")
         self.num_workers = num_workers
         self.max_seconds = max_seconds
+        self.effort = effort
         self._library = load_library()
         self.variant = variant or self._library.variant
         # A caller's own kernel means another computation than the interpreter's row of that name.
@@ -63,8 +67,8 @@ class NativeEngine(Engine):
 
     @property
     def engine_id(self) -> str:
-        """The interpreter's variant, and the batched engine's identity for what is left to it."""
-        return f"{self.name}-{self.version}/{self.variant}+{self._batched.engine_id}"
+        """The interpreter's variant, the effort, and the batched engine's identity for what is left to it."""
+        return f"{self.name}-{self.version}/{self.variant}{self.effort.id}+{self._batched.engine_id}"
 
     def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
         """Return the ops that the interpreter has no kernel for; the batched engine trains their programs."""
@@ -93,7 +97,8 @@ class NativeEngine(Engine):
     def _report(self, ops: frozenset[str]) -> None:
         if not ops <= self._reported:
             self._reported |= ops
-            _LOG.info("no native kernel for %s: such blueprints go to the batched engine", sorted(ops))
+            full = "" if self.effort == FULL else ", which trains them in full"
+            _LOG.info("no native kernel for %s: such blueprints go to the batched engine%s", sorted(ops), full)
 
     def _train(
         self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
@@ -101,6 +106,7 @@ class NativeEngine(Engine):
         batch = _Batch(jobs, task, self._rows, fingerprints)
         batch.request.num_threads = min(self.num_workers, len(jobs))
         batch.request.seconds = self.max_seconds
+        batch.request.stop_loss = self.effort.stop_at * task.solved_loss
         _run(self._library, batch, self.variant, progress)
         return [batch.result(index) for index in range(len(jobs))]
 
@@ -163,6 +169,7 @@ class _Batch:
         self._norms_JK = np.full((num, num_steps), np.nan, np.float32)
         self._scores_J2 = np.full((num, 2), np.nan, np.float32)
         self._statuses_J = np.full(num, library.STOPPED, np.int32)
+        self._num_taken_J = np.zeros(num, np.int32)
         self.num_done = np.zeros(1, np.int64)
         self.is_cancelled = np.zeros(1, np.int32)
         seeds = sorted({job.seed for job in jobs})
@@ -197,6 +204,8 @@ class _Batch:
             learning_rate=task.learning_rate,
             clip_norm=CLIP_NORM,
             clip_epsilon=CLIP_EPSILON,
+            stop_window=min(SMOOTHING, num_steps),
+            num_taken=self._num_taken_J.ctypes.data,
             losses=self._losses_JK.ctypes.data,
             norms=self._norms_JK.ctypes.data,
             scores=self._scores_J2.ctypes.data,
@@ -228,7 +237,9 @@ class _Batch:
             reason = "the native engine was refused memory"
             return TaskResult(task=task.name, seed=seed, status="out_of_memory", reason=reason)
         assert status == library.OK, "a job that was not cancelled has an end"
-        statistics = curve_statistics(self._losses_JK[index], self._norms_JK[index], task)
+        num_taken = self._num_taken_J[index]
+        curves = self._losses_JK[index, :num_taken], self._norms_JK[index, :num_taken]
+        statistics = curve_statistics(*curves, task)
         validation, test = map(float, self._scores_J2[index])
         fingerprint = self._fingerprints_JBD[index].copy() if self.request.is_fingerprinting else None
         return judged(task, seed, statistics, {"validation": validation, "test": test}, fingerprint)

@@ -13,7 +13,7 @@ from crucible.errors import CrucibleError
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 OK, STOPPED, TIMED_OUT, OUT_OF_MEMORY = range(4)
 
@@ -37,7 +37,9 @@ class Request(ctypes.Structure):
         *((name, _INT32) for name in ("input_width", "num_classes", "batch", "num_steps")),
         *((name, _INT32) for name in ("num_threads", "is_fingerprinting")),
         *((name, _DOUBLE) for name in ("learning_rate", "clip_norm", "clip_epsilon", "seconds")),
-        *((name, _POINTER) for name in ("losses", "norms", "scores", "fingerprints")),
+        ("stop_loss", _DOUBLE),
+        ("stop_window", _INT32),
+        *((name, _POINTER) for name in ("num_taken", "losses", "norms", "scores", "fingerprints")),
         ("width", _INT32),
         *((name, _POINTER) for name in ("statuses", "num_done", "is_cancelled")),
     ]

@@ -156,12 +156,22 @@ class Job {
         head_.set_targets(r.train.targets + seed * r.train.count, example_of);
     }
 
+    // Whether the mean loss of the last steps, `step` included, is below the loss at which jobs stop.
+    bool is_solved(const float* losses, int step) const {
+        const int window = request_.stop_window;
+        if (!(request_.stop_loss > 0) || step + 1 < window) return false;
+        double total = 0;
+        for (int k = step + 1 - window; k <= step; ++k) total += losses[k];
+        return total < request_.stop_loss * window;
+    }
+
     // Train; a loss or norm that is not finite is written down and ends the job, which has no exams then.
     int32_t fit(double deadline) {
         const Request& r = request_;
         float *losses = r.losses + job_ * r.num_steps, *norms = r.norms + job_ * r.num_steps;
         for (int step = 0; step < r.num_steps; ++step) {
             if (const int32_t status = out_of_time(deadline)) return status;
+            r.num_taken[job_] = step + 1;
             if (step == 0 || r.order) set_batch(step);
             train_.forward();
             losses[step] = float(head_());
@@ -171,6 +181,7 @@ class Job {
             if (!is_finite_) break;
             const S clip = S(r.clip_norm) / (S(norms[step]) + S(r.clip_epsilon));
             optimizer_.step(clip < 1 ? clip : 1, r.learning_rate);
+            if (is_solved(losses, step)) break;
         }
         return native::OK;
     }
