@@ -19,9 +19,9 @@ class TaskResult:
         reason: one line more about a status that is not `ok`.
         score: accuracy on the held-out test split, in [0, 1]; 0 when the status is not `ok`.
         validation_score: accuracy on the validation split, in [0, 1].
-        num_steps: optimiser steps that were taken, of which all figures below are: fewer than the task's where
-            an effort saved some or values stopped being finite. Absent where a status leaves no figures, and
-            in ledgers of before steps were counted, when every run that stayed finite took all of them.
+        num_steps: optimiser steps that were taken, of which all figures below are; fewer than the task's
+            where less effort was asked for or values stopped being finite. Absent where a status leaves no
+            figures, and in ledgers of before steps were counted, when a finite run took all of them.
         loss_first: training loss of the first step, in nats.
         loss_last: mean training loss of the last tenth of the steps, in nats.
         loss_late_std: standard deviation of the training loss over the last quarter of the steps, in nats.

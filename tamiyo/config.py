@@ -18,7 +18,8 @@ from architect.policy import PolicyConfig
 from architect.pretraining import PretrainingConfig
 from architect.reinforce import ReinforceConfig
 from blueprints import LANGUAGE, TamiyoError
-from crucible.crucible import EngineName, find_device
+from crucible.crucible import EngineName, find_device, find_engine
+from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.curriculum import Curriculum
@@ -134,6 +135,7 @@ class CrucibleConfig:
         max_seconds: what one training may take before it is ended.
         max_seeds: most seeds that one blueprint is ever trained with on one task.
         latency_table: a file with the op latencies of this device; empty to measure them at the start.
+        effort: what trainings may be spared; the full work by default.
     """
 
     width: int = 16
@@ -142,6 +144,7 @@ class CrucibleConfig:
     max_seconds: float = MAX_SECONDS
     max_seeds: int = 4
     latency_table: str = ""
+    effort: Effort = field(default_factory=Effort)
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "num_workers")
@@ -244,7 +247,9 @@ class Config:
         _at_least(self, 0, "seed")
         if self.seed > MAX_SEED:
             raise ConfigError(f"seed is {self.seed}; expected at most {MAX_SEED:,}")
-        find_device(self.device)
+        device = find_device(self.device)
+        if self.crucible.effort != FULL:
+            self.crucible.effort.check(find_engine(self.crucible.engine, device)[0])
 
 
 def load_config(overrides: Sequence[str], environ: Mapping[str, str], base: Config | None = None) -> Config:

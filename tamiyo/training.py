@@ -109,6 +109,7 @@ def _crucible(config: Config, folder: RunFolder, language: Language, progress: P
         max_seconds=config.crucible.max_seconds,
         latency_table=table,
         language=language,
+        effort=config.crucible.effort,
     )
     progress.say(f"training blueprints with {crucible.engine_id}")
     if crucible.fallback_ops:

@@ -13,6 +13,7 @@ def test_a_falling_curve() -> None:
     losses = np.array([1.0] * 20 + [0.05] * 20)
     norms = np.array([2.0] * 10 + [0.5] * 30)
     statistics = curve_statistics(losses, norms, TASK)
+    assert statistics["num_steps"] == 40
     assert statistics["loss_first"] == 1.0
     assert statistics["loss_last"] == pytest.approx(0.05)
     assert statistics["loss_late_std"] == pytest.approx(0.0)
@@ -36,10 +37,13 @@ def test_a_relapse_takes_the_solution_back() -> None:
 def test_steps_from_the_first_nonfinite_one_on_are_left_out() -> None:
     losses = np.array([1.0, 0.5, np.nan, 0.1])
     statistics = curve_statistics(losses, np.array([1.0, np.float32(1.5), 1.0, np.inf]), TASK)
-    assert statistics["nonfinite_step"] == 2
+    assert (statistics["num_steps"], statistics["nonfinite_step"]) == (2, 2)
     assert statistics["loss_last"] == 0.5
     assert statistics["gradient_norm_max"] == 1.5
 
 
 def test_a_curve_that_starts_nonfinite_has_no_figures() -> None:
-    assert curve_statistics(np.array([np.inf]), np.array([1.0]), TASK) == {"nonfinite_step": 0}
+    assert curve_statistics(np.array([np.inf]), np.array([1.0]), TASK) == {
+        "num_steps": 0,
+        "nonfinite_step": 0,
+    }

@@ -72,6 +72,7 @@ class StoreContract:
             seed=2**40,
             score=1 / 3,
             validation_score=0.7,
+            num_steps=40,
             loss_first=0.69,
             loss_last=0.1,
             loss_late_std=0.01,

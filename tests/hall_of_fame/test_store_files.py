@@ -49,6 +49,22 @@ def test_the_migrations_make_exactly_the_tables_of_the_schema(path: Path) -> Non
     assert ScriptDirectory(str(Path(database.__file__).parent / "migrations")).get_heads() == [schema.HEAD]
 
 
+def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) -> None:
+    with Store.open(path) as store:
+        ids = store.ids()
+        before = {id_: store.evaluations(id_) for id_ in ids}
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE evaluations DROP COLUMN num_steps")
+    connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.commit()
+    connection.close()
+    with Store.open(path) as store:
+        after = {id_: store.evaluations(id_) for id_ in ids}
+    assert any(before.values())
+    assert repr(after) == repr(before)
+    assert all(record.result.num_steps is None for records in after.values() for record in records)
+
+
 def test_opening_an_up_to_date_ledger_loads_no_migration(path: Path) -> None:
     code = (
         "import sys; from hall_of_fame.store import Store; Store.open(sys.argv[1]).close();"

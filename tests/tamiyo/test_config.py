@@ -6,6 +6,8 @@ import pytest
 
 from architect.strategies import STRATEGIES
 from blueprints import TamiyoError
+from crucible.effort import FULL, STOP
+from crucible.engines.native.library import find_library
 from tamiyo.config import CONFIGS, Config, ConfigError, config_yaml, load_config, read_config
 
 
@@ -63,6 +65,25 @@ def test_types_are_checked_to_the_last_field(tmp_path):
 def test_seeds_and_devices_out_of_range_are_refused(setting):
     with pytest.raises(TamiyoError, match=setting.split("=")[0]):
         load_config([setting], {})
+
+
+@pytest.mark.parametrize("engine", ["batched", "reference"])
+def test_less_effort_is_refused_where_the_engine_cannot_save_work(engine: str):
+    assert load_config([f"crucible.engine={engine}"], {}).crucible.effort == FULL
+    with pytest.raises(TamiyoError, match=f"engine '{engine}' always does the full work"):
+        load_config([f"crucible.engine={engine}", "crucible.effort.stop_at=1"], {})
+    with pytest.raises(TamiyoError, match=r"stop_at = 2\.0; expected a number from 0 to 1"):
+        load_config(["crucible.effort.stop_at=2"], {})
+
+
+@pytest.mark.skipif(find_library() is None, reason="the package was built without a C++ compiler")
+@pytest.mark.parametrize("engine", ["native", "auto"])
+def test_less_effort_is_accepted_where_the_engine_can_save_work(engine: str, tmp_path):
+    config = load_config([f"crucible.engine={engine}", "crucible.effort.stop_at=1"], {})
+    assert config.crucible.effort == STOP
+    path = tmp_path / "config.yaml"
+    path.write_text(config_yaml(config))
+    assert read_config(path) == config
 
 
 def test_a_configuration_survives_its_file(tmp_path):

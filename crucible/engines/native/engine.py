@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import Kernel
@@ -98,7 +99,9 @@ class NativeEngine(Engine):
         if not ops <= self._reported:
             self._reported |= ops
             full = "" if self.effort == FULL else ", which trains them in full"
-            _LOG.info("no native kernel for %s: such blueprints go to the batched engine%s", sorted(ops), full)
+            _LOG.info(
+                "no native kernel for %s: such blueprints go to the batched engine%s", sorted(ops), full
+            )
 
     def _train(
         self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None

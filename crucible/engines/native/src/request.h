@@ -45,8 +45,8 @@ struct Request {
     Examples train, validation, test, probe;
     int32_t input_width, num_classes, batch, num_steps, num_threads, is_fingerprinting;
     double learning_rate, clip_norm, clip_epsilon, seconds;
-    double stop_loss;      // a job ends once the mean loss of the last `stop_window` steps is below; 0 for never
-    int32_t stop_window;   // in steps
+    double stop_loss;      // a job ends once the mean of its last losses is below; 0 for never
+    int32_t stop_window;   // steps of which that mean is
     int32_t* num_taken;    // [J] steps that were begun
     float* losses;         // [J][K], NaN where no step was taken
     float* norms;          // [J][K]
