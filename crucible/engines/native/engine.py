@@ -17,7 +17,6 @@ from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
 from crucible.engines.native.library import Examples, Library, Question, Request, load_library
 from crucible.engines.native.records import DISSOLVED, Records, build_records, ops_of
-from crucible.effort import FULL, Effort
 from crucible.evaluation import TaskResult
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
