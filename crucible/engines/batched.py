@@ -6,11 +6,13 @@ from typing import TypeVar
 import torch
 
 from crucible.engines.base import MAX_SECONDS, Deadline, Engine, Job, Progress, single_thread, timed_out
-from crucible.engines.chunks import split_jobs
+from crucible.engines.capture import Lane, lanes_on, take_steps
+from crucible.engines.chunks import CUDA_STREAMS, split_jobs
 from crucible.engines.heads import Head
 from crucible.engines.kernels import Kernel, kernels_with
-from crucible.engines.training import Batch, train_jobs
+from crucible.engines.training import Batch, Trainer
 from crucible.engines.workers import UnloadableError, WorkerPool
+from crucible.errors import CrucibleError
 from crucible.evaluation import TaskResult
 from crucible.program import Program
 from curricula.task import Task
@@ -26,9 +28,11 @@ class BatchedEngine(Engine):
     Attributes:
         num_workers: processes that train chunks; with one, chunks are trained in this process.
         kernels: a caller's own, beside or instead of the built-in ones.
-        chunk_bytes: about how much memory the values of one chunk take; the task decides when absent.
+        chunk_bytes: about how much memory the values of one chunk take; the device decides when absent.
         max_seconds: what one job may take. A chunk has no more and is tried again in halves when that is
             over, until a job that takes too long stands alone.
+        capture: whether steps are replayed from CUDA graphs; on CUDA they are unless it is False.
+        num_streams: chunks that train side by side on a CUDA device, each in its own stream.
     """
 
     name = "batched"
@@ -42,8 +46,15 @@ class BatchedEngine(Engine):
         chunk_bytes: int | None = None,
         *,
         max_seconds: float = MAX_SECONDS,
+        capture: bool | None = None,
+        num_streams: int | None = None,
     ) -> None:
         self.device = torch.device(device)
+        is_cuda = self.device.type == "cuda"
+        _check_options(self.device, capture, num_streams)
+        self.capture = is_cuda if capture is None else capture
+        self.num_streams = num_streams or (CUDA_STREAMS if is_cuda else 1)
+        self._lanes: Sequence[Lane] = ()
         self.num_workers = num_workers if self.device.type == "cpu" else 1
         self.chunk_bytes = chunk_bytes
         self.max_seconds = max_seconds
@@ -60,7 +71,10 @@ class BatchedEngine(Engine):
     ) -> list[TaskResult]:
         """Train and examine every job, chunk by chunk."""
         results: list[TaskResult | None] = [None] * len(jobs)
-        chunks = split_jobs(jobs, task, self.device, self.num_workers, self.chunk_bytes)
+        chunks = split_jobs(
+            jobs, task, self.device, self.num_workers, self.chunk_bytes, num_streams=self.num_streams
+        )
+        self._lanes = self._lanes or lanes_on(self.device, self.num_streams)
 
         def done(indices: Sequence[int], part: Sequence[TaskResult]) -> None:
             for i, result in zip(indices, part, strict=True):
@@ -68,22 +82,25 @@ class BatchedEngine(Engine):
             if progress is not None:
                 progress(len(indices))
 
-        def inline(indices: Sequence[int]) -> None:
+        def inline(*together: Sequence[int]) -> None:
             try:
-                part = train_chunk(*request(indices))
+                mates = [[jobs[i] for i in indices] for indices in together]
+                parts = train_chunks(mates, *common, self._lanes, self.capture)
             except TimeoutError:
-                for half in _halves(indices):
-                    inline(half)
+                smaller = _halves(*together) if len(together) == 1 else together
+                for indices in smaller:
+                    inline(indices)
             else:
-                done(indices, part)
+                for indices, part in zip(together, parts, strict=True):
+                    done(indices, part)
 
         def request(indices: Sequence[int]) -> tuple:
-            chunk = [jobs[i] for i in indices]
-            return chunk, task, self._own_kernels, self.device, fingerprints, self.max_seconds
+            return [jobs[i] for i in indices], *common
 
+        common = (task, self._own_kernels, self.device, fingerprints, self.max_seconds)
         if self._pool is None:
-            for indices in chunks:
-                inline(indices)
+            for first in range(0, len(chunks), self.num_streams):
+                inline(*chunks[first : first + self.num_streams])
         else:
             self._train_in_workers(jobs, task, chunks, request, done, inline)
         assert all(result is not None for result in results), "every job must have a result"
@@ -161,29 +178,69 @@ def train_chunk(
     fingerprints: bool,
     max_seconds: float,
 ) -> list[TaskResult]:
-    """Train jobs together; when memory runs out, in halves; a job that needs too much fails alone.
+    """Train jobs together, launch by launch: the work of a worker process."""
+    lanes = lanes_on(device, 1)
+    return train_chunks([jobs], task, own_kernels, device, fingerprints, max_seconds, lanes, False)[0]
 
-    Several jobs that are not done after `max_seconds` raise a TimeoutError; one alone is `timed_out`.
+
+def train_chunks(
+    chunks: Sequence[Sequence[Job]],
+    task: Task,
+    own_kernels: Mapping[str, Kernel],
+    device: torch.device,
+    fingerprints: bool,
+    max_seconds: float,
+    lanes: Sequence[Lane],
+    capture: bool,
+) -> list[list[TaskResult]]:
+    """Train each chunk's jobs together, the chunks side by side in a lane each.
+
+    When memory runs out, chunks train one after another, and one alone in halves; a job that needs too much
+    fails alone. Several jobs that are not done after `max_seconds` raise a TimeoutError; one alone is
+    `timed_out`.
     """
-    deadline = Deadline(max_seconds)
+    arguments = (task, own_kernels, device, fingerprints, max_seconds, lanes, capture)
     try:
-        with single_thread(), torch.no_grad():
-            return train_jobs(jobs, task, kernels_with(own_kernels), device, fingerprints, deadline)
+        return _train(chunks, *arguments)
     except TimeoutError:
-        if len(jobs) > 1:
+        if [len(jobs) for jobs in chunks] != [1]:
             raise
-        return [timed_out(jobs[0], task, max_seconds)]
+        return [[timed_out(chunks[0][0], task, max_seconds)]]
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
+    if len(chunks) > 1:
+        return [train_chunks([jobs], *arguments)[0] for jobs in chunks]
+    (jobs,) = chunks
     if len(jobs) == 1:
-        return [TaskResult(task=task.name, seed=jobs[0].seed, status="out_of_memory", reason=reason)]
-    return [
-        result
-        for half in _halves(jobs)
-        for result in train_chunk(half, task, own_kernels, device, fingerprints, max_seconds)
-    ]
+        return [[TaskResult(task=task.name, seed=jobs[0].seed, status="out_of_memory", reason=reason)]]
+    return [[result for half in _halves(jobs) for result in train_chunks([half], *arguments)[0]]]
+
+
+def _train(chunks, task, own_kernels, device, fingerprints, max_seconds, lanes, capture):
+    """Train the chunks in a frame of its own, which gives its memory back when it fails."""
+    deadline, kernels = Deadline(max_seconds), kernels_with(own_kernels)
+    trainers, results = [], []
+    with single_thread(), torch.no_grad():
+        for jobs, lane in zip(chunks, lanes, strict=False):
+            with lane():
+                trainers.append(Trainer(jobs, task, kernels, device))
+        take_steps(trainers, lanes, deadline, capture=capture)
+        for trainer, lane in zip(trainers, lanes, strict=False):
+            with lane():
+                results.append(trainer.results(fingerprints))
+    return results
+
+
+def _check_options(device: torch.device, capture: bool | None, num_streams: int | None) -> None:
+    if device.type != "cuda" and (capture or num_streams not in (None, 1)):
+        raise CrucibleError(
+            f"capture = {capture} and num_streams = {num_streams} on device '{device}'; "
+            "graphs and streams are CUDA's: leave both out, or use device 'cuda'"
+        )
+    if num_streams is not None and num_streams < 1:
+        raise CrucibleError(f"num_streams = {num_streams}; expected at least 1")
 
 
 def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crucible.engines.base import Deadline, Job
+from crucible.engines.base import Job
 from crucible.engines.heads import Head
 from crucible.engines.kernels import Kernel
 from crucible.engines.layout import ROW, Layout
@@ -56,81 +56,127 @@ class Batch:
         )
 
 
-def train_jobs(
-    jobs: Sequence[Job],
-    task: Task,
-    kernels: Mapping[str, Kernel],
-    device: torch.device,
-    fingerprints: bool,
-    deadline: Deadline,
-) -> list[TaskResult]:
-    """Train and examine jobs together; no job's result depends on the others.
+class Trainer:
+    """Jobs that train together: `step` takes one training step, `results` examines them after the last.
 
-    A TimeoutError ends the training of all when the deadline has passed.
+    No job's result depends on the others. Attributes: `num_steps` of the task.
     """
-    seeds = sorted({job.seed for job in jobs})
-    splits = [task.splits(seed) for seed in seeds]
-    times = {split.inputs.shape[1] for s in splits[:1] for split in (s.train, s.validation, s.test)}
-    batch = Batch([job.program for job in jobs], kernels, max(times), device)
-    for index, job in enumerate(jobs):
-        batch.layout.write(batch.parameters, index, initial_parameters(job.program, job.seed))
-    seed_of_J = torch.tensor([seeds.index(job.seed) for job in jobs], device=device)
-    losses_KJ, norms_KJ = _fit(batch, task, seeds, [s.train for s in splits], seed_of_J, deadline)
-    exams = [[s.validation for s in splits], [s.test for s in splits]]
-    validation_J, test_J = _accuracies(batch, exams, seed_of_J)
-    pooled_JBD = _fingerprints(batch, task) if fingerprints else None
-    results = []
-    for index, job in enumerate(jobs):
-        statistics = curve_statistics(losses_KJ[:, index], norms_KJ[:, index], task)
-        scores = {"validation": float(validation_J[index]), "test": float(test_J[index])}
-        fingerprint = None if pooled_JBD is None else pooled_JBD[index].copy()
-        results.append(judged(task, job.seed, statistics, scores, fingerprint))
-    return results
+
+    def __init__(
+        self, jobs: Sequence[Job], task: Task, kernels: Mapping[str, Kernel], device: torch.device
+    ) -> None:
+        self._jobs, self._task = jobs, task
+        self.num_steps = task.num_steps
+        seeds = sorted({job.seed for job in jobs})
+        self._splits = [task.splits(seed) for seed in seeds]
+        first = self._splits[0]
+        longest = max(split.inputs.shape[1] for split in (first.train, first.validation, first.test))
+        self._batch = Batch([job.program for job in jobs], kernels, longest, device)
+        self._write_initial_parameters()
+        self._seed_of_J = torch.tensor([seeds.index(job.seed) for job in jobs], device=device)
+        minibatches = Minibatches(task, seeds, [s.train for s in self._splits], self._seed_of_J)
+        self.step = Step(self._batch, task, minibatches)
+
+    def _write_initial_parameters(self) -> None:
+        values = torch.zeros_like(self._batch.parameters, device="cpu")
+        for index, job in enumerate(self._jobs):
+            self._batch.layout.write(values, index, initial_parameters(job.program, job.seed))
+        self._batch.parameters.copy_(values)
+
+    def results(self, fingerprints: bool) -> list[TaskResult]:
+        """Examine all jobs and return their results, in their order."""
+        task = self._task
+        losses_KJ, norms_KJ = self.step.curves()
+        exams = [[s.validation for s in self._splits], [s.test for s in self._splits]]
+        validation_J, test_J = _accuracies(self._batch, exams, self._seed_of_J)
+        pooled_JBD = _fingerprints(self._batch, task) if fingerprints else None
+        results = []
+        for index, job in enumerate(self._jobs):
+            statistics = curve_statistics(losses_KJ[:, index], norms_KJ[:, index], task)
+            scores = {"validation": float(validation_J[index]), "test": float(test_J[index])}
+            fingerprint = None if pooled_JBD is None else pooled_JBD[index].copy()
+            results.append(judged(task, job.seed, statistics, scores, fingerprint))
+        return results
 
 
-def _fit(
-    batch: Batch,
-    task: Task,
-    seeds: Sequence[int],
-    train: Sequence[Split],
-    seed_of_J: Tensor,
-    deadline: Deadline,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Train in place; return losses and gradient norms `[K, J]`. Nothing in a step waits for the device."""
-    device = batch.parameters.device
-    num = len(batch.programs)
-    inputs_KSTBF, one_hot_KSBC = _steps(task, seeds, train, device)
-    num_steps = task.num_steps
-    fixed = len(inputs_KSTBF) == 1
-    inputs_STBF, one_hot_SBC = inputs_KSTBF[0].clone(), one_hot_KSBC[0].clone()
-    shared = len(seeds) == 1
-    inputs_JTBF = inputs_STBF.expand(num, -1, -1, -1) if shared else inputs_STBF[seed_of_J]
-    plan = batch.plan(inputs_JTBF, train=True)
-    order_J = torch.tensor(plan.order, device=device)
-    seed_of_logits = seed_of_J[order_J]
-    one_hot_JBC = one_hot_SBC if shared else one_hot_SBC[seed_of_logits]
-    head = Head(plan, one_hot_JBC)
-    update = Update(batch, head.loss_J, order_J, task)
-    for step in range(num_steps):
-        deadline.check()
-        if not fixed:
-            inputs_STBF.copy_(inputs_KSTBF[step])
-            one_hot_SBC.copy_(one_hot_KSBC[step])
-            if not shared:
-                torch.index_select(inputs_STBF, 0, seed_of_J, out=inputs_JTBF)
-                torch.index_select(one_hot_SBC, 0, seed_of_logits, out=one_hot_JBC)
-        plan.forward()
-        head()
-        plan.backward()
-        update(step)
-    return update.losses_KJ.cpu().numpy(), update.norms_KJ.cpu().numpy()
+class Minibatches:
+    """Inputs and targets of each step, brought where the launches read them by a counter on the device.
+
+    Attributes:
+        step_1: `[1]` int64, the step whose minibatch `load` brings; `advance` counts it up.
+        inputs_JTBF: inputs of each job.
+    """
+
+    def __init__(self, task: Task, seeds: Sequence[int], train: Sequence[Split], seed_of_J: Tensor) -> None:
+        device = seed_of_J.device
+        self.step_1 = torch.zeros(1, dtype=torch.int64, device=device)
+        self._seed_of_J = self._seed_of_logits = seed_of_J
+        self._inputs_KSTBF, self._one_hot_KSBC = _steps(task, seeds, train, device)
+        self._inputs_1STBF = self._inputs_KSTBF[:1].clone()
+        self._one_hot_1SBC = self._one_hot_KSBC[:1].clone()
+        self._is_fixed, self._is_shared = len(self._inputs_KSTBF) == 1, len(seeds) == 1
+        self.inputs_JTBF = self._of_jobs(self._inputs_1STBF[0], seed_of_J)
+
+    def _of_jobs(self, values_SB: Tensor, seed_of_J: Tensor) -> Tensor:
+        """Return `[J, ...]` of `[S, ...]`, a view where all jobs have one seed."""
+        sizes = [-1] * (values_SB.dim() - 1)
+        return values_SB.expand(len(seed_of_J), *sizes) if self._is_shared else values_SB[seed_of_J]
+
+    def one_hot(self, order_J: Tensor) -> Tensor:
+        """Return the targets `[J or 1, B, C]` in an order of the jobs; `load` brings those of each step."""
+        self._seed_of_logits = self._seed_of_J[order_J]
+        one_hot_SBC = self._one_hot_1SBC[0]
+        self._one_hot_JBC = one_hot_SBC if self._is_shared else one_hot_SBC[self._seed_of_logits]
+        return self._one_hot_JBC
+
+    def load(self) -> None:
+        """Bring the minibatch of the step; a full batch is there from the start."""
+        if self._is_fixed:
+            return
+        torch.index_select(self._inputs_KSTBF, 0, self.step_1, out=self._inputs_1STBF)
+        torch.index_select(self._one_hot_KSBC, 0, self.step_1, out=self._one_hot_1SBC)
+        if not self._is_shared:
+            torch.index_select(self._inputs_1STBF[0], 0, self._seed_of_J, out=self.inputs_JTBF)
+            torch.index_select(self._one_hot_1SBC[0], 0, self._seed_of_logits, out=self._one_hot_JBC)
+
+    def advance(self) -> None:
+        """Go on to the next step."""
+        self.step_1.add_(1)
+
+
+class Step:
+    """One training step of a batch: a list of launches that never waits for the device or asks the host.
+
+    Which step it is stands on the device, so the same launches serve all steps, captured or not.
+    """
+
+    def __init__(self, batch: Batch, task: Task, minibatches: Minibatches) -> None:
+        self._minibatches = minibatches
+        self._plan = batch.plan(minibatches.inputs_JTBF, train=True)
+        order_J = torch.tensor(self._plan.order, device=batch.parameters.device)
+        self._head = Head(self._plan, minibatches.one_hot(order_J))
+        self._update = Update(batch, self._head.loss_J, order_J, task, minibatches.step_1)
+
+    def __call__(self) -> None:
+        """Take the next step."""
+        self._minibatches.load()
+        self._plan.forward()
+        self._head()
+        self._plan.backward()
+        self._update()
+        self._minibatches.advance()
+
+    def curves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return losses and gradient norms `[K, J]`; NaN where no step was taken."""
+        return self._update.losses_KJ.cpu().numpy(), self._update.norms_KJ.cpu().numpy()
 
 
 class Update:
     """Norm, clip and quarantine of each job's gradient, then one Adam over all of them."""
 
-    def __init__(self, batch: Batch, loss_J: Tensor, order_J: Tensor, task: Task) -> None:
+    def __init__(self, batch: Batch, loss_J: Tensor, order_J: Tensor, task: Task, step_1: Tensor) -> None:
         device = batch.parameters.device
+        self._step_1 = step_1
         layout = batch.layout
         num = len(batch.programs)
         self._loss = loss_J
@@ -153,17 +199,19 @@ class Update:
         self.norms_KJ = torch.full((task.num_steps, num), float("nan"), device=device)
         parameter = torch.nn.Parameter(batch.parameters)
         parameter.grad = batch.gradients
-        self._adam = torch.optim.Adam([parameter], lr=task.learning_rate, fused=True)
+        is_cuda = device.type == "cuda"
+        self._adam = torch.optim.Adam([parameter], lr=task.learning_rate, fused=True, capturable=is_cuda)
 
-    def __call__(self, step: int) -> None:
+    def __call__(self) -> None:
         """Take one step; a job that is no longer finite gets no more gradient that is worth anything."""
         torch.mul(self._gradient_RC, self._gradient_RC, out=self._square_RC)
         torch.sum(self._square_RC, 1, out=self._square_R)
         torch.index_select(self._square_R, 0, self._row_order, out=self._ordered_R)
-        norm_J = torch.segment_reduce(self._ordered_R, "sum", lengths=self._row_counts).sqrt_()
+        # Checking the lengths, which never change, would wait for the device.
+        norm_J = torch.segment_reduce(self._ordered_R, "sum", lengths=self._row_counts, unsafe=True).sqrt_()
         loss_J = self._loss.index_select(0, self._inverse)
-        self.losses_KJ[step].copy_(loss_J)
-        self.norms_KJ[step].copy_(norm_J)
+        self.losses_KJ.index_copy_(0, self._step_1, loss_J[None])
+        self.norms_KJ.index_copy_(0, self._step_1, norm_J[None])
         self._alive_J &= torch.isfinite(norm_J) & torch.isfinite(loss_J)
         scale_J = torch.where(
             self._alive_J, (CLIP_NORM / (norm_J + CLIP_EPSILON)).clamp_max_(1.0), self._zero
