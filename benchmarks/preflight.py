@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from crucible.crucible import find_device
+from crucible.devices import find_device
 from crucible.errors import CrucibleError
 
 

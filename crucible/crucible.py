@@ -1,7 +1,6 @@
 """The Crucible: blueprints, tasks and seeds in, evaluations out; leaves training to the engines."""
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -14,6 +13,7 @@ from blueprints.cost import flops, num_parameters
 from blueprints.language import LANGUAGE, Language
 from blueprints.modules import ModuleBuilder
 from blueprints.parser import Blueprint
+from crucible.devices import find_device
 from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress
 from crucible.engines.batched import BatchedEngine
@@ -209,18 +209,6 @@ class Crucible:
 def num_cores() -> int:
     """Return the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device `cpu`, `cuda` or `cuda:i`; a CrucibleError says why it cannot be used."""
-    found = re.fullmatch(r"cpu|cuda(?::(0|[1-9][0-9]{0,3}))?", name)
-    if found is None:
-        raise CrucibleError(f"device {name!r} is none that the Crucible uses; expected cpu, cuda or cuda:0")
-    if name != "cpu" and not torch.cuda.is_available():
-        raise CrucibleError(f"device '{name}' was asked for, but torch finds no CUDA device here; use 'cpu'")
-    if found[1] is not None and int(found[1]) >= (num := torch.cuda.device_count()):
-        raise CrucibleError(f"device '{name}' is not there; expected cuda:i with i from 0 to {num - 1}")
-    return torch.device(name)
 
 
 def find_engine(name: str, device: torch.device) -> tuple[str, str]:

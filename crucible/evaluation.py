@@ -81,3 +81,32 @@ class Evaluation:
             if result.status != "ok":
                 return result.status
         return "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredLatency:
+    """Forward latency of a blueprint's module in inference mode on one thread, beside a reference module.
+
+    A repeat is one pass of the reference and one of the module right behind it.
+
+    Attributes:
+        device: kind and model of the device, such as `cuda/NVIDIA H200`.
+        width: D of the host.
+        time: T of the input.
+        batch_size: examples a pass.
+        median_us: median of the module's passes, in microseconds.
+        spread_us: their interquartile range.
+        reference_us: median of the reference's passes.
+        ratio: median over the repeats of module over reference; it stands where a busy machine slows both.
+        repeats: how many repeats there were.
+    """
+
+    device: str
+    width: int
+    time: int
+    batch_size: int
+    median_us: float
+    spread_us: float
+    reference_us: float
+    ratio: float
+    repeats: int

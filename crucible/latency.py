@@ -2,12 +2,11 @@
 
 import json
 import os
-import statistics
-import time as clock
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +15,12 @@ from blueprints.compiler import modules_of
 from blueprints.graph import LOOP, STATE, AttributeValue, Graph, Node
 from blueprints.language import LANGUAGE, Language, resolve
 from blueprints.types import WIDTHS, ValueType
-from crucible.engines.base import single_thread
+from crucible.devices import find_device
 from crucible.errors import CrucibleError
+from crucible.stopwatch import Pairs, Stopwatch
 
-WARM_UP = 3
+#: Rounds over all ops that share out the repeats, so that no op is measured at one bad moment alone.
+ROUNDS = 3
 
 #: (total width of the inputs in D, microseconds), by width.
 Curve = tuple[tuple[float, float], ...]
@@ -54,22 +55,16 @@ class LatencyTable:
         repeats: int = 15,
         language: Language = LANGUAGE,
     ) -> "LatencyTable":
-        """Measure every op of `language` at the named widths and every required attribute, on one thread."""
-        modules = modules_of(language)
+        """Measure every op of `language` at the named widths and every required attribute, on one thread.
+
+        Each op is timed beside the stopwatch's reference, `repeats` times in all, and stands in the table as
+        its ratio to it times the reference's median: what slows the machine for a while slows no row alone.
+        """
+        jobs = _jobs(language, width, time, batch_size, find_device(device))
+        microseconds = _microseconds(Stopwatch(device), jobs, repeats)
         rows: dict[str, Curve] = {}
-        generator = torch.Generator().manual_seed(0)
-        # Modules draw their initial values from the global generator, which is the caller's.
-        with torch.random.fork_rng(devices=[]), single_thread(), torch.inference_mode():
-            for node, inputs in _nodes(language):
-                module = modules[node.op](
-                    inputs[0].channels(width), node.type.channels(width), resolve(node, width)
-                ).to(device)
-                x = [
-                    torch.randn(batch_size, t.steps(time), t.channels(width), generator=generator).to(device)
-                    for t in inputs
-                ]
-                row = _row(node.op, node.attributes[: len(language.table[node.op].required)], inputs)
-                rows[row] = (*rows.get(row, ()), (_total_width(inputs), _median_us(module, x, repeats)))
+        for job, us in zip(jobs, microseconds, strict=True):
+            rows[job.row] = (*rows.get(job.row, ()), (job.total_width, us))
         return cls(device=device, width=width, time=time, batch_size=batch_size, rows=rows)
 
     def predict(self, graph: Graph) -> float:
@@ -177,18 +172,42 @@ def _nodes(language: Language) -> Iterator[tuple[Node, tuple[ValueType, ...]]]:
             )
 
 
-def _median_us(module: torch.nn.Module, x: list[torch.Tensor], repeats: int) -> float:
-    def wait() -> None:
-        if x[0].device.type == "cuda":
-            torch.cuda.synchronize()
+class _Job(NamedTuple):
+    """One op at one width: its row, the total width of its inputs, its module and its inputs."""
 
-    for _ in range(WARM_UP):
-        module(*x)
-    wait()
-    times = []
-    for _ in range(repeats):
-        start = clock.perf_counter()
-        module(*x)
-        wait()
-        times.append(clock.perf_counter() - start)
-    return statistics.median(times) * 1e6
+    row: str
+    total_width: float
+    module: torch.nn.Module
+    inputs: list[torch.Tensor]
+
+
+def _jobs(language: Language, width: int, time: int, batch_size: int, device: torch.device) -> list[_Job]:
+    modules = modules_of(language)
+    generator = torch.Generator().manual_seed(0)
+    shared: dict[tuple[int, ValueType], torch.Tensor] = {}
+    jobs = []
+    # Modules draw their initial values from the global generator, which is the caller's.
+    with torch.random.fork_rng(devices=[]):
+        for node, types in _nodes(language):
+            for key in enumerate(types):
+                if key not in shared:
+                    shape = (batch_size, key[1].steps(time), key[1].channels(width))
+                    shared[key] = torch.randn(shape, generator=generator).to(device)
+            builder = modules[node.op]
+            module = builder(types[0].channels(width), node.type.channels(width), resolve(node, width))
+            row = _row(node.op, node.attributes[: len(language.table[node.op].required)], types)
+            inputs = [shared[key] for key in enumerate(types)]
+            jobs.append(_Job(row, _total_width(types), module.to(device).eval(), inputs))
+    return jobs
+
+
+def _microseconds(stopwatch: Stopwatch, jobs: Sequence[_Job], repeats: int) -> list[float]:
+    """Return what each job takes at the median speed of the reference, its repeats shared out over rounds."""
+    rounds = min(ROUNDS, repeats)
+    found: list[list[Pairs]] = [[] for _ in jobs]
+    for _ in range(rounds):
+        for pairs, job in zip(found, jobs, strict=True):
+            pairs.append(stopwatch.pairs(job.module, job.inputs, -(-repeats // rounds)))
+    reference_us = np.median(np.concatenate([p.reference_us for pairs in found for p in pairs]))
+    ratios = [np.concatenate([p.module_us / p.reference_us for p in pairs]) for pairs in found]
+    return [float(np.median(ratio) * reference_us) for ratio in ratios]

@@ -18,7 +18,8 @@ from architect.policy import PolicyConfig
 from architect.pretraining import PretrainingConfig
 from architect.reinforce import ReinforceConfig
 from blueprints import LANGUAGE, TamiyoError
-from crucible.crucible import EngineName, find_device, find_engine
+from crucible.crucible import EngineName, find_engine
+from crucible.devices import find_device
 from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS
 from crucible.reward import RewardBounds, RewardWeights
