@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Float, Table, case, cast, func, select
 
+from crucible.evaluation import MeasuredLatency
 from hall_of_fame import rows, schema
 from hall_of_fame.records import CandidateRecord, Entry
 
@@ -66,6 +67,17 @@ def fingerprints(
             key = (row["blueprint_id"], row["task_key"])
             if key not in found:
                 found[key] = (row["seed"], rows.unpack_fingerprint(row))
+    return found
+
+
+def latencies(connection: Connection, ids: Iterable[str]) -> dict[str, list[MeasuredLatency]]:
+    """Return the measured latencies of each of `ids`, by device and width."""
+    table = schema.latencies
+    query = select(table).order_by(table.c.device, table.c.width)
+    found: dict[str, list[MeasuredLatency]] = defaultdict(list)
+    for chunk in _chunks(ids):
+        for row in connection.execute(query.where(table.c.blueprint_id.in_(chunk))).mappings():
+            found[row["blueprint_id"]].append(rows.measured_latency(row))
     return found
 
 
@@ -130,13 +142,14 @@ def entries(
     }
     rewards = _best_rewards(connection, ids, where.get("run_id"))
     names = task_names(connection)
+    measured = latencies(connection, ids)
     evidence = defaultdict(list)
     for row in evaluations(connection, ids, task_keys, **where):
         evidence[row["blueprint_id"]].append(rows.evaluation_record(row, names[row["task_key"]]))
     found = []
     for rank, id_ in enumerate(ids, start=1):
         records = evidence[id_]
-        latencies = [record.latency_us for record in records if record.latency_us is not None]
+        predicted = [record.latency_us for record in records if record.latency_us is not None]
         found.append(
             Entry(
                 rank=rank,
@@ -147,11 +160,12 @@ def entries(
                 reward=rewards.get(id_),
                 num_parameters=max((record.num_parameters for record in records), default=None),
                 flops=max((record.flops for record in records), default=None),
-                latency_us=sum(latencies) / len(latencies) if latencies else None,
+                latency_us=sum(predicted) / len(predicted) if predicted else None,
                 tasks=tuple(rows.task_score(group) for _, group in groupby(records, lambda r: r.task_key)),
                 num_evaluations=len(records),
                 run_id=written[id_].run_id,
                 generation=written[id_].generation,
+                measured=tuple(measured.get(id_, ())),
             )
         )
     return found

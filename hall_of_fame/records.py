@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from crucible.evaluation import TaskResult
+    from crucible.evaluation import MeasuredLatency, TaskResult
     from curricula.task import Task
 
 
@@ -195,6 +195,7 @@ class Entry:
         num_parameters: trainable scalars.
         flops: forward FLOPs of one example of the longest task seen.
         latency_us: mean predicted forward latency in microseconds; absent when never predicted.
+        measured: measured forward latencies, by device and width; none before it was measured.
         tasks: evidence for each task, in the order of the task keys.
         num_evaluations: trainings recorded on the view's tasks.
         run_id: the run that brought it.
@@ -214,6 +215,7 @@ class Entry:
     num_evaluations: int
     run_id: str
     generation: int
+    measured: tuple["MeasuredLatency", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

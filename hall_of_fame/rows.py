@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
-from crucible.evaluation import Evaluation, TaskResult
+from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
 from hall_of_fame.records import (
     BlueprintRecord,
     CandidateRecord,
@@ -90,6 +90,11 @@ def evaluation_record(row: Row, task: str) -> EvaluationRecord:
     names = ("blueprint_id", "run_id", "generation", "task_key", "engine_id")
     costs = ("num_parameters", "flops", "latency_us")
     return EvaluationRecord(result=task_result(row, task), **{name: row[name] for name in names + costs})
+
+
+def measured_latency(row: Row) -> MeasuredLatency:
+    """Return the measured latency that `row` holds."""
+    return MeasuredLatency(**{field.name: row[field.name] for field in fields(MeasuredLatency)})
 
 
 def task_score(records: Iterable[EvaluationRecord]) -> TaskScore:

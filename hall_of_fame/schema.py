@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The migration that produces exactly these tables.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -145,5 +145,23 @@ fingerprints = Table(
     _required("num_probes", Integer),
     _required("scale", Float(53)),
     _required("data", LargeBinary),
+    _of_generation(),
+)
+
+latencies = Table(
+    "latencies",
+    metadata,
+    Column("blueprint_id", String(64), ForeignKey("blueprints.id"), primary_key=True),
+    Column("device", String(128), primary_key=True),
+    Column("width", Integer, primary_key=True, autoincrement=False),
+    _required("run_id", String(128)),
+    _required("generation", Integer),
+    _required("time", Integer),
+    _required("batch_size", Integer),
+    _required("median_us", Float(53)),
+    _required("spread_us", Float(53)),
+    _required("reference_us", Float(53)),
+    _required("ratio", Float(53)),
+    _required("repeats", Integer),
     _of_generation(),
 )

@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from crucible.evaluation import Evaluation, TaskResult
+from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
 from hall_of_fame import queries, rows, schema
 from hall_of_fame.database import dump_json, open_database, reading, translated, writing
 from hall_of_fame.errors import StoreError
@@ -141,6 +141,20 @@ class Store:
             self._insert_evaluations(connection, of, evaluations, keys)
             self._insert_fingerprints(connection, of, evaluations, keys, max_fingerprints)
         return True
+
+    def add_latencies(self, run_id: str, generation: int, latencies: Mapping[str, MeasuredLatency]) -> None:
+        """Write what was measured, by blueprint id; the first of a blueprint, device and width stays.
+
+        Args:
+            run_id: the run that measured.
+            generation: the committed generation of that run after which it did.
+            latencies: by the id of a blueprint on record.
+        """
+        of = {"run_id": run_id, "generation": generation}
+        values = [{"blueprint_id": id_, **of, **asdict(latency)} for id_, latency in latencies.items()]
+        if values:
+            with self._writing("write latencies to") as connection:
+                self._insert(connection, schema.latencies, values)
 
     def _check_repeated(
         self,

@@ -25,6 +25,7 @@ from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.repair import repair
 
 if TYPE_CHECKING:
+    from crucible.evaluation import MeasuredLatency
     from hall_of_fame.library import Library
     from hall_of_fame.records import Entry, EvaluationRecord, RunRecord
 
@@ -244,6 +245,13 @@ def _number(value: float | None, form: str = ".3f") -> str:
     return "-" if value is None else format(value, form)
 
 
+def _latency(latency: "MeasuredLatency") -> str:
+    return (
+        f"{latency.median_us:.1f} us, interquartile range {latency.spread_us:.1f}, {latency.ratio:.2f} times "
+        f"the reference's {latency.reference_us:.1f} (width {latency.width}, {latency.device})"
+    )
+
+
 def _described(
     entry: "Entry", blueprint: Blueprint, run: "RunRecord", evaluations: "Sequence[EvaluationRecord]"
 ) -> list[str]:
@@ -258,7 +266,8 @@ def _described(
         f"reward       {_number(entry.reward)} at best",
         f"parameters   {_number(entry.num_parameters, ',d')}",
         f"FLOPs        {_number(entry.flops, ',d')}",
-        f"latency      {_number(entry.latency_us, '.1f')} us",
+        f"latency      {_number(entry.latency_us, '.1f')} us predicted",
+        *(f"  measured   {_latency(latency)}" for latency in entry.measured),
     ]
     for score in entry.tasks:
         lines.append(

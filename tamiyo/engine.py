@@ -2,6 +2,7 @@
 
     Strategy.ask -> Judge.judge -> Strategy.tell -> Curriculum.observe -> checkpoint -> commit_generation
 
+Between telling and observing, entrants of the hall of fame are timed; no reward depends on that.
 A generation exists once its transaction is committed: the checkpoint is written just before, the line of
 metrics just after, and a resumed run starts from the last committed generation whatever stopped the process.
 `record_s` is the checkpoint's time: the commit itself cannot be part of the metrics that it commits.
@@ -14,10 +15,12 @@ from typing import Any, Protocol
 
 from architect.strategy import Program, Strategy
 from architect.token_space import TokenSpace, names
+from crucible.evaluation import MeasuredLatency
 from curricula.curriculum import Curriculum, StageState
 from curricula.task import Task
 from hall_of_fame.records import CandidateRecord, Entry
 from hall_of_fame.store import Store
+from tamiyo.entrants import BUDGET_S, Entrants
 from tamiyo.judging import Judge, Judgement, Verdict
 from tamiyo.metrics import generation_metrics, num_solved, task_score
 from tamiyo.runs import RunFolder
@@ -78,6 +81,7 @@ class Engine:
         strategy: who proposes.
         space: what its programs are written in.
         judge: who judges.
+        entrants: who measures the latency of what the hall of fame holds.
         curriculum: on what.
         store: where every generation is committed.
         folder: the run's files.
@@ -92,6 +96,7 @@ class Engine:
     strategy: Strategy
     space: TokenSpace
     judge: Judge
+    entrants: Entrants
     curriculum: Curriculum
     store: Store
     folder: RunFolder
@@ -119,15 +124,28 @@ class Engine:
         judged = time.perf_counter()
         self.observer.phase(state.generation, "update")
         learned = self.strategy.tell(programs, [v.reward.total for v in judgement.verdicts])
+        updated = time.perf_counter()
+        self.observer.phase(state.generation, "measure")
+        latencies = self.entrants.measure(judgement.snapshot.entries, BUDGET_S)
         seconds = {
             "sample_s": sampled - start,
             **{f"{name}_s": value for name, value in judgement.seconds.items()},
-            "update_s": time.perf_counter() - judged,
+            "update_s": updated - judged,
+            "measure_s": time.perf_counter() - updated,
         }
         metrics = self._metrics(judgement, tasks, learned, seconds)
         metrics |= self._observe(judgement, tasks)
-        self._record(judgement, tasks, metrics, start)
+        self._record(judgement, tasks, metrics, latencies, start)
         return metrics
+
+    def best(self, num: int) -> list[Entry]:
+        """Return the best entries of the run so far, each with its measured latency on record."""
+        entries = self.store.top(num, run_id=self.run_id)
+        latencies = self.entrants.measure(entries)
+        if not latencies:
+            return entries
+        self.store.add_latencies(self.run_id, self.state.generation - 1, latencies)
+        return self.store.top(num, run_id=self.run_id)
 
     def _judge(self, programs: Sequence[Program], tasks: Sequence[Task]) -> Judgement:
         return self.judge.judge(
@@ -192,7 +210,12 @@ class Engine:
         }
 
     def _record(
-        self, judgement: Judgement, tasks: Sequence[Task], metrics: dict[str, Any], start: float
+        self,
+        judgement: Judgement,
+        tasks: Sequence[Task],
+        metrics: dict[str, Any],
+        latencies: dict[str, MeasuredLatency],
+        start: float,
     ) -> None:
         """Write the checkpoint, commit the generation, then tell everyone else."""
         generation = self.state.generation
@@ -217,6 +240,7 @@ class Engine:
             checkpoint=checkpoint,
             max_fingerprints=4 * self.hall_of_fame_size,
         )
+        self.store.add_latencies(self.run_id, generation, latencies)
         self.folder.append_metrics(metrics)
         self.observer.generation(metrics, judgement.snapshot.entries)
 

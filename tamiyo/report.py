@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blueprints import LANGUAGE, BlueprintError, Language, parse
+from crucible.evaluation import MeasuredLatency
 from hall_of_fame.records import Entry, TaskScore
 from tamiyo.charts import CHARTS, Rows, chart_svg, curves_png
 from tamiyo.drawing import FAMILY_COLOURS, blueprint_svg
@@ -166,6 +167,7 @@ def _card(folder: Path, entry: Entry, language: Language) -> str:
         ("parameters", _form(entry.num_parameters, ",d")),
         ("FLOPs", _form(entry.flops, ",d")),
         ("predicted latency", _form(entry.latency_us, ",.1f", " µs")),
+        *((f"measured on {latency.device}", _latency(latency)) for latency in entry.measured),
         ("first found", f"generation {entry.generation}"),
     ]
     short = entry.id[:12]
@@ -196,6 +198,13 @@ def _score(score: TaskScore) -> str:
     if score.num_seeds < 2:
         return f"{score.mean:.3f}, 1 seed"
     return f"{score.mean:.3f} ± {score.std:.3f}, {score.num_seeds} seeds"
+
+
+def _latency(latency: MeasuredLatency) -> str:
+    return (
+        f"{latency.median_us:,.1f} µs, interquartile range {latency.spread_us:,.1f}, "
+        f"{latency.ratio:.2f} x the reference"
+    )
 
 
 def _table(rows: Rows) -> str:

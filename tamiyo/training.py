@@ -19,10 +19,12 @@ from blueprints import LANGUAGE, Language
 from crucible import Crucible
 from crucible.engines.base import single_thread
 from crucible.latency import LatencyTable
+from crucible.stopwatch import Stopwatch
 from hall_of_fame.records import Entry, RunRecord
 from hall_of_fame.store import Store
 from tamiyo.config import SEEDS_A_RUN, Config, ConfigError, as_dict
 from tamiyo.engine import Engine, LoopState, Observer
+from tamiyo.entrants import Entrants
 from tamiyo.judging import Judge
 from tamiyo.progress import Progress
 from tamiyo.report import write_report
@@ -59,7 +61,7 @@ def train(config: Config, folder: RunFolder) -> dict[str, Any]:
         _resume(engine, folder, store, progress)
         with _ending_cleanly(engine, progress):
             engine.run(config.budget.generations)
-        entries = store.top(SHOWN, run_id=folder.run_id)
+        entries = engine.best(SHOWN)
         tracker.log_table(entries)
         summary = _summary(config, folder, engine, store, entries, time.perf_counter() - start)
         folder.write_summary(summary)
@@ -161,6 +163,7 @@ def _engine(
             ),
         ),
         space=space,
+        entrants=_entrants(config, crucible, space.language),
         judge=Judge(
             language=space.language,
             crucible=crucible,
@@ -178,6 +181,19 @@ def _engine(
         batch_size=architect.batch_size,
         hall_of_fame_size=config.hall_of_fame.size,
         observer=observer,
+    )
+
+
+def _entrants(config: Config, crucible: Crucible, language: Language) -> Entrants:
+    """Return who measures entrants, on inputs of the shape that the latency table predicts for."""
+    table = crucible.latency_table
+    assert table is not None, "a run's Crucible has a latency table"
+    return Entrants(
+        language=language,
+        stopwatch=Stopwatch(config.device),
+        width=config.crucible.width,
+        time=table.time,
+        batch_size=table.batch_size,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, parse, random_program
-from crucible.evaluation import Evaluation, TaskResult
+from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
 from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.store import Store
 
@@ -31,6 +31,13 @@ def evaluation(blueprint: Blueprint, *results: TaskResult, **fields: Any) -> Eva
     """Return an evaluation with these results."""
     costs = {"num_parameters": 100, "flops": 2000, "latency_us": 5.0, "engine_id": ENGINE}
     return Evaluation(blueprint_id=blueprint.id, results=results, **{**costs, **fields})
+
+
+def measured(**fields: Any) -> MeasuredLatency:
+    """Return a latency that somebody measured."""
+    sizes = {"device": "cpu/a", "width": 16, "time": 16, "batch_size": 32, "repeats": 51}
+    times = {"median_us": 12.5, "spread_us": 0.5, "reference_us": 50.0, "ratio": 0.25}
+    return MeasuredLatency(**{**sizes, **times, **fields})
 
 
 def commit(

@@ -130,6 +130,33 @@ class StoreContract:
             commit(store, 2, [(blueprint, evaluation(blueprint, changed))])
         assert store.last_generation("run").generation == 1
 
+    def test_a_latency_is_recorded_once_a_device_and_width(self, store: Store) -> None:
+        fast, slow = human_blueprints(2)
+        results = [(b, evaluation(b, TaskResult(task="xor", seed=0, score=0.5))) for b in (fast, slow)]
+        commit(store, 0, results)
+        assert store.entry(fast.id).measured == ()
+        store.add_latencies("run", 0, {fast.id: ledgers.measured()})
+        store.add_latencies("run", 0, {})
+        commit(store, 1, [])
+        again, wide = ledgers.measured(median_us=99.0), ledgers.measured(width=32)
+        elsewhere = ledgers.measured(device="cuda/b")
+        for latency in (elsewhere, wide, again):
+            store.add_latencies("run", 1, {fast.id: latency})
+        assert store.entry(fast.id).measured == (ledgers.measured(), wide, elsewhere)
+        assert {entry.id: len(entry.measured) for entry in store.top(5)} == {fast.id: 3, slow.id: 0}
+        snapshot = store.snapshot(5, ["xor-a"], run_id="run")
+        assert {entry.id: len(entry.measured) for entry in snapshot.entries} == {fast.id: 3, slow.id: 0}
+
+    def test_a_latency_of_a_blueprint_or_generation_that_is_not_on_record_is_refused(
+        self, store: Store
+    ) -> None:
+        known, unknown = human_blueprints(2)
+        commit(store, 0, [(known, evaluation(known, TaskResult(task="xor", seed=0, score=0.5)))])
+        for generation, blueprint in ((0, unknown), (1, known)):
+            with pytest.raises(StoreError, match="cannot write latencies to"):
+                store.add_latencies("run", generation, {blueprint.id: ledgers.measured()})
+        assert store.entry(known.id).measured == ()
+
     def test_an_error_in_the_middle_leaves_nothing(self, store: Store) -> None:
         commit(store, 0, ledgers.random_generation(0))
         before = store.counts()

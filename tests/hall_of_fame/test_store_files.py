@@ -11,10 +11,13 @@ from pathlib import Path
 
 import ledgers
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from ledgers import commit, random_generation, run_record
+from sqlalchemy import inspect
 
 from hall_of_fame import database, schema
 from hall_of_fame.database import open_database, show
@@ -55,6 +58,7 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
         before = {id_: store.evaluations(id_) for id_ in ids}
     connection = sqlite3.connect(path)
     connection.execute("ALTER TABLE evaluations DROP COLUMN num_steps")
+    connection.execute("DROP TABLE latencies")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
     connection.close()
@@ -63,6 +67,24 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
     assert any(before.values())
     assert repr(after) == repr(before)
     assert all(record.result.num_steps is None for records in after.values() for record in records)
+
+
+def test_a_ledger_of_before_latencies_were_measured_keeps_its_evidence(path: Path) -> None:
+    with Store.open(path) as store:
+        before = store.top(5)
+        counts = store.counts()
+    engine = open_database(path, create=False)
+    with database.writing(engine) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+        command.downgrade(config, "0002")
+        assert "latencies" not in inspect(connection).get_table_names()
+    engine.dispose()
+    with Store.open(path) as store:
+        assert store.top(5) == before
+        assert store.counts() == counts
+        store.add_latencies("run", 0, {before[0].id: ledgers.measured()})
+        assert store.top(1)[0].measured == (ledgers.measured(),)
 
 
 def test_opening_an_up_to_date_ledger_loads_no_migration(path: Path) -> None:

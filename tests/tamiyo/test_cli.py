@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import torch
 
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, compile_blueprint, parse
 from blueprints.explanations import EXPLANATIONS
-from crucible.evaluation import Evaluation, TaskResult
+from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
 from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.store import Store
 from tamiyo.cli import main
@@ -209,6 +210,29 @@ def test_show_prints_everything_about_a_blueprint(tamiyo, library: Path, human: 
     assert shown["run"]["config"] == {"seed": 7}
     assert [record["result"]["seed"] for record in shown["evaluations"]] == [0, 1]
     assert shown["evaluations"][0]["result"]["loss_first"] is None
+
+
+def test_show_and_list_tell_a_measured_latency_with_its_spread(tamiyo, library: Path, human) -> None:
+    assert "measured" not in tamiyo("show", human[1].id, "--library", library).out
+    latency = MeasuredLatency(
+        device="cpu/a",
+        width=16,
+        time=16,
+        batch_size=32,
+        median_us=123.45,
+        spread_us=6.78,
+        reference_us=50.0,
+        ratio=2.5,
+        repeats=51,
+    )
+    with Store.open(library) as store:
+        store.add_latencies("demo", 0, {human[1].id: latency})
+    line = "measured   123.5 us, interquartile range 6.8, 2.50 times the reference's 50.0 (width 16, cpu/a)"
+    assert line in tamiyo("show", human[1].id, "--library", library).out
+    shown = json.loads(tamiyo("show", human[1].id, "--library", library, "--json").out)
+    assert shown["measured"] == [asdict(latency)]
+    listed = json.loads(tamiyo("list", "--library", library, "--json").out)
+    assert [row["measured"] for row in listed[:3]] == [[], [asdict(latency)], []]
 
 
 def test_an_unknown_id_is_one_line_with_near_ones(tamiyo, library: Path, human: list[Blueprint]) -> None:

@@ -9,6 +9,7 @@ import matplotlib
 import pytest
 
 from blueprints import HUMAN_BLUEPRINTS, LANGUAGE, parse
+from crucible.evaluation import MeasuredLatency
 from hall_of_fame.records import Entry, TaskScore
 from tamiyo.charts import CHARTS, chart_svg, phases
 from tamiyo.report import DRAWN, report_html, write_report
@@ -177,6 +178,16 @@ def test_the_page_gives_the_key_figures_of_the_run():
     text = page().text
     for figure in ("reinforce", "6 of 9", "from generation 3", "3.0 min"):
         assert figure in text
+
+
+def test_a_card_tells_a_measured_latency_with_its_spread():
+    sizes = {"width": 16, "time": 16, "batch_size": 32, "repeats": 51}
+    times = {"median_us": 1234.56, "spread_us": 7.89, "reference_us": 50.0, "ratio": 24.5}
+    latency = MeasuredLatency(device="cpu/<a>", **sizes, **times)
+    text = Page(report_html(Path("run"), ROWS, [entry(1, ("RELU",), measured=(latency,))], {})).text
+    assert "measured on cpu/<a>" in text
+    assert "1,234.6 µs, interquartile range 7.9, 24.50 x the reference" in text
+    assert "measured on" not in page().text
 
 
 def test_a_card_tells_scores_with_spread_and_how_to_get_the_blueprint():

@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from runs_of_tests import ROOT, SMALL, finish, lines, start
 
+from crucible.devices import device_model
 from crucible.latency import LatencyTable
+from hall_of_fame.store import Store
 from tamiyo.launch import main
 from tamiyo.runs import RunFolder
 
@@ -65,6 +68,25 @@ def test_a_run_leaves_its_files_and_passes_its_stages(finished):
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["packages"]["torch"]
     assert environment["code_version"]
+
+
+def test_what_the_report_shows_was_measured_once_on_this_device(finished):
+    with Store.open(finished / "library.db") as store:
+        best = store.top(12)
+    assert best
+    table = LatencyTable.load(finished / "latency_table.json")
+    for entry in best:
+        (latency,) = entry.measured
+        assert latency.device == device_model(torch.device("cpu"))
+        assert (latency.width, latency.time, latency.batch_size) == (16, table.time, table.batch_size)
+        assert latency.median_us > 0
+        assert latency.ratio > 0
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 <= row["measure_s"] < row["generation_s"] for row in rows)
+    with sqlite3.connect(finished / "library.db") as database:
+        (generation,) = database.execute("SELECT min(generation) FROM latencies").fetchone()
+    database.close()
+    assert generation < 3, "the search measures on its way, not at its end alone"
 
 
 def test_equal_seeds_give_equal_runs(finished, tmp_path, latency):
