@@ -1,13 +1,19 @@
 """How many blueprints a second the Crucible's engines train, same cores and same work; leaves scores aside.
 
-    python benchmarks/crucible_throughput.py --num 1024 --json throughput.json
+    python benchmarks/crucible_throughput.py --num 1024 --json throughput.json --figure throughput.png
 
-`reference` and `loop` train one blueprint at a time, in as many single-threaded processes as `batched` uses,
-side by side on the same cores. They are timed on 32 blueprints, one from each stratum of FLOPs, and their
-throughput on the whole sample is extrapolated from the mean time a blueprint; starting and waiting for the
-last one is left out, in their favour. `batched` and, on the CPU where it was built, `native` train the
-whole sample, all their costs included, and the same 32 again in each round (`ratio_same_32`: a handful of
-blueprints gives batching little to share).
+`reference` and `loop` train one blueprint at a time, in as many single-threaded processes as the others use
+cores, side by side on the same cores. They are timed on 32 blueprints, one from each stratum of FLOPs, and
+their throughput on the whole sample is extrapolated from the mean time a blueprint; starting and waiting for
+the last one is left out, in their favour. The other engines train the whole sample, all their costs included.
+Every round times every engine, and a ratio is of one round: the tables hold each round's and their median.
+`same_32` are ratios on those 32 blueprints alone, where a handful gives batching little to share.
+
+Tasks: `xor` and `temporal` with programs of the core ops in a host of width 16; `xor_d32` and `temporal_d32`
+the same in a host of width 32; `xor_full` and `temporal_full` with programs of the whole language. The floor
+is the time that the sample's matrix products take at the speed a core reaches with them in the same run.
+`sweep` holds the seconds a TFLOP of the native engine from a sixteenth of the sample to sixteen times as
+many, and the memory over the imports, each in a process of its own.
 """
 
 # ruff: noqa: E402
@@ -17,63 +23,114 @@ import hashlib
 import json
 import os
 import platform
-import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 import torch
+from gemm_floor import peak_gflops, training_gemm_flops
 from plain_loop import timed_loop, timed_reference
 from preflight import check
+from sweep import measure_sweep
+from throughput_sample import WIDTH, draw_sample
 
-from blueprints import CORE_LANGUAGE, HUMAN_BLUEPRINTS, Blueprint, flops, mutate, parse, random_program
+from blueprints import CORE_LANGUAGE, LANGUAGE, Blueprint, Language, flops
 from crucible.crucible import Crucible, num_cores
 from crucible.engines.base import Job
-from crucible.engines.native.library import find_library
+from crucible.engines.native.library import find_library, load_library
 from crucible.engines.workers import WorkerPool
 from crucible.program import build_program
 from curricula.task import Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
 
-WIDTH = 16
-SAMPLE_SEED = 20_240
 NUM_STRATA = 32
 ROUNDS = 3
+#: Of the whole language, a share of the sample: loops and scans share few launches in the batched engine.
+FULL_SHARE = 4
+
+#: How a Crucible is built for a row of the table.
+Build = Callable[[int, str, int], Crucible]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of the comparison: a task, a host and a language. Attributes: `name`, as rows call it."""
+
+    name: str
+    task: Task
+    width: int = WIDTH
+    language: Language = CORE_LANGUAGE
+
+
+def columns() -> list[Column]:
+    """Return all that is measured."""
+    found = []
+    for task in (Xor(), Temporal()):
+        found += [
+            Column(name=task.name, task=task),
+            Column(name=f"{task.name}_d32", task=task, width=2 * WIDTH),
+            Column(name=f"{task.name}_full", task=task, language=LANGUAGE),
+        ]
+    return found
 
 
 def main() -> None:
-    """Measure every engine on every task; print a table and write it as JSON."""
+    """Measure every engine on every task; print a table and write it as JSON and as a picture."""
     arguments = _arguments()
-    check(arguments.device, arguments.json)
+    for path in (arguments.json, arguments.figure):
+        check(arguments.device, path)
     device = torch.device(arguments.device)
     num_workers = 1 if device.type == "cuda" else arguments.workers
     sample = draw_sample(arguments.num, arguments.mix)
+    full = draw_sample(max(1, arguments.num // FULL_SHARE), "random", LANGUAGE)
     digest = hashlib.sha256("".join(b.id for b in sample).encode()).hexdigest()[:16]
-    print(f"sample: {len(sample)} blueprints, mix {arguments.mix}, digest {digest}, {num_workers} workers")
+    machine = describe_machine(device, num_workers)
+    print(f"sample: {len(sample)} blueprints, mix {arguments.mix}, digest {digest}")
+    print(f"machine: {machine['processor']}, {machine['instruction_set']}, {num_workers} workers")
     rows = []
-    for task in (Xor(), Temporal()):
-        rows += measure(task, sample, arguments.device, num_workers, arguments.rounds)
+    for column in columns():
+        if arguments.tasks is None or column.name in arguments.tasks:
+            chosen = full if column.language is LANGUAGE else sample
+            rows += measure(column, chosen, arguments.device, num_workers, arguments.rounds)
+    sweep = []
+    if arguments.sweep and find_library() is not None and device.type == "cpu":
+        print("\nsweep: the native engine from a sixteenth of the sample to sixteen times as many")
+        sweep = measure_sweep("native", [Xor(), Temporal()], arguments.num, num_workers)
+    document = {
+        "rows": rows,
+        "sweep": sweep,
+        "machine": machine,
+        "mix": arguments.mix,
+        "sample_digest": digest,
+    }
     if arguments.json:
-        machine = describe_machine(device, num_workers)
-        document = {"rows": rows, "machine": machine, "mix": arguments.mix, "sample_digest": digest}
         Path(arguments.json).write_text(json.dumps(document, indent=1) + "\n")
+    if arguments.figure:
+        from throughput_figure import draw
+
+        draw(document, arguments.figure)
 
 
 def _arguments() -> argparse.Namespace:
+    names = [column.name for column in columns()]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--num", type=int, default=1024, help="blueprints in the sample")
     parser.add_argument("--mix", choices=("random", "human"), default="random")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=num_cores(), help="processes, for every engine")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="paired rounds on the 32 blueprints")
+    parser.add_argument("--workers", type=int, default=num_cores(), help="cores, for every engine")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="paired rounds")
+    parser.add_argument("--tasks", nargs="+", choices=names, help="these alone (default: all)")
+    parser.add_argument("--no-sweep", dest="sweep", action="store_false", help="leave the sweep out")
     parser.add_argument("--json", help="where to write the rows")
+    parser.add_argument("--figure", help="where to draw them (needs matplotlib)")
     arguments = parser.parse_args()
     for name in ("num", "workers", "rounds"):
         if getattr(arguments, name) < 1:
@@ -81,83 +138,110 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def draw_sample(num: int, mix: str) -> list[Blueprint]:
-    """Return the frozen sample: random legal programs of 1 to 12 ops, or human blueprints and mutations."""
-    rng = random.Random(SAMPLE_SEED)
-    if mix == "random":
-        return [parse(random_program(rng, CORE_LANGUAGE, min_ops=1, max_ops=12)) for _ in range(num)]
-    programs = [tuple(entry.tokens) for entry in HUMAN_BLUEPRINTS]
-    while len(programs) < num:
-        programs.append(mutate(rng.choice(programs), rng))
-    return [parse(tokens) for tokens in programs[:num]]
+def engines_on(device: str) -> dict[str, Build]:
+    """Return the engines that train a whole sample, by the name of their rows."""
+    found: dict[str, Build] = {
+        "batched": lambda width, device, cores: Crucible(width, "batched", device, cores)
+    }
+    if device == "cpu" and find_library() is not None:
+        found["native"] = lambda width, device, cores: Crucible(width, "native", device, cores)
+    return found
 
 
 def measure(
-    task: Task, sample: list[Blueprint], device: str, num_workers: int, rounds: int
+    column: Column, sample: Sequence[Blueprint], device: str, num_workers: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """Return one row an engine for one task."""
-    length = task.splits(0).train.inputs.shape[1]
-    costs = [flops(blueprint.graph, WIDTH, length) for blueprint in sample]
-    order = sorted(range(len(sample)), key=costs.__getitem__)
-    strata = min(NUM_STRATA, len(sample))
-    chosen = [sample[order[int((i + 0.5) * len(sample) / strata)]] for i in range(strata)]
-    mean, chosen_mean = statistics.mean(costs), statistics.mean(flops(b.graph, WIDTH, length) for b in chosen)
-    print(
-        f"\n{task.name}: {mean:,.0f} forward FLOPs an example on average ({chosen_mean:,.0f} in the strata)"
-    )
-    jobs = [Job(program=build_program(b.graph, task, WIDTH), seed=0) for b in chosen]
-    engines = _whole_engines(device)
-    whole_s: dict[str, float] = dict.fromkeys(engines, 0.0)
-    seconds: dict[str, list[float]] = {name: [] for name in ("reference", "loop", *whole_s)}
+    """Return one row an engine for one column."""
+    task, width = column.task, column.width
+    strata = one_of_each_stratum(sample, column)
+    programs = [build_program(b.graph, task, width) for b in sample]
+    gemm = statistics.mean(training_gemm_flops(program, task) for program in programs)
+    mean_flops = statistics.mean(flops(b.graph, width, _steps(task)) for b in sample)
+    print(f"\n{column.name}: {len(sample)} blueprints, {gemm / 1e6:,.0f} MFLOP of matrix products each")
+    jobs = [Job(program=build_program(b.graph, task, width), seed=0) for b in strata]
+    builds = engines_on(device)
+    names = ("reference", "loop", *builds)
+    whole: dict[str, list[float]] = {name: [] for name in names}
+    same: dict[str, list[float]] = {name: [] for name in names}
+    peaks = []
     pool = WorkerPool(num_workers)
     with ExitStack() as stack:
         crucibles = {
-            name: stack.enter_context(Crucible(WIDTH, name, device, num_workers)) for name in engines
+            name: stack.enter_context(build(width, device, num_workers)) for name, build in builds.items()
         }
         for crucible in crucibles.values():
-            crucible.evaluate(chosen[: 2 * num_workers], [task], [0])
+            crucible.evaluate(strata[: 2 * num_workers], [task], [0])
         one_at_a_time(pool, timed_reference, jobs[: 2 * num_workers], task, device)
-        for r in range(rounds):
-            seconds["reference"].append(
-                one_at_a_time(pool, timed_reference, jobs, task, device) / num_workers
-            )
-            seconds["loop"].append(one_at_a_time(pool, timed_loop, jobs, task, device) / num_workers)
+        for _ in range(rounds):
+            peaks.append(peak_gflops(num_workers) if device == "cpu" else float("nan"))
+            for name, train in (("reference", timed_reference), ("loop", timed_loop)):
+                same[name].append(one_at_a_time(pool, train, jobs, task, device) / num_workers)
+                whole[name].append(same[name][-1])
             for name, crucible in crucibles.items():
-                seconds[name].append(_blueprint_seconds(crucible, chosen, task))
-                if r == 0:
-                    whole_s[name] = _blueprint_seconds(crucible, sample, task)
+                same[name].append(_blueprint_seconds(crucible, strata, task))
+                whole[name].append(_blueprint_seconds(crucible, sample, task))
     pool.close()
+    floors = [gemm / (peak * 1e9 * num_workers) for peak in peaks]
     rows = []
-    reference_s = statistics.median(seconds["reference"])
-    for engine, times in seconds.items():
-        blueprint_s = whole_s.get(engine, statistics.median(times))
-        paired = [a / b for a, b in zip(seconds["reference"], times, strict=True)]
-        rows.append(
-            {
-                "task": task.name,
-                "engine": engine,
-                "blueprints_per_s": 1 / blueprint_s,
-                "ratio_to_reference": reference_s / blueprint_s,
-                "ratio_same_32": statistics.median(paired),
-                "ratio_same_32_range": [min(paired), max(paired)],
-                "measured_on": len(sample) if engine in whole_s else len(chosen),
-                "num": len(sample),
-                "num_workers": num_workers,
-                "mean_flops": mean,
-            }
-        )
+    for name in names:
+        row = {
+            "task": column.name,
+            "engine": name,
+            **_statistics(whole[name], whole["reference"], same[name], same["reference"], floors),
+            "width": width,
+            "language": "whole" if column.language is LANGUAGE else "core",
+            "measured_on": len(strata) if name in ("reference", "loop") else len(sample),
+            "num": len(sample),
+            "num_workers": num_workers,
+            "mean_flops": mean_flops,
+            "gemm_mflop": gemm / 1e6,
+            "peak_gflops_per_core": statistics.median(peaks),
+        }
+        rows.append(row)
+        low, high = row["ratio_to_reference_range"]
         print(
-            f"  {engine:<10} {1 / blueprint_s:8.2f} blueprints/s  {reference_s / blueprint_s:6.2f}x  "
-            f"(same {len(chosen)}: {statistics.median(paired):.2f}x, {min(paired):.2f}-{max(paired):.2f})"
+            f"  {name:<13} {row['blueprints_per_s']:8.2f} blueprints/s  {row['ratio_to_reference']:6.2f}x "
+            f"({low:.2f}-{high:.2f})  same {len(strata)}: {row['ratio_same_32']:6.2f}x  "
+            f"share of the floor {row['gemm_floor_share']:.2f}"
         )
     return rows
 
 
-def _whole_engines(device: str) -> tuple[Literal["batched", "native"], ...]:
-    return ("batched", "native") if device == "cpu" and find_library() is not None else ("batched",)
+def _statistics(
+    whole: list[float],
+    reference: list[float],
+    same: list[float],
+    same_reference: list[float],
+    floors: list[float],
+) -> dict[str, Any]:
+    """Return the figures of one engine from its seconds a blueprint in each round."""
+    ratios = [a / b for a, b in zip(reference, whole, strict=True)]
+    same_ratios = [a / b for a, b in zip(same_reference, same, strict=True)]
+    return {
+        "blueprints_per_s": 1 / statistics.median(whole),
+        "ratio_to_reference": statistics.median(ratios),
+        "ratio_to_reference_range": [min(ratios), max(ratios)],
+        "ratio_same_32": statistics.median(same_ratios),
+        "ratio_same_32_range": [min(same_ratios), max(same_ratios)],
+        "gemm_floor_share": statistics.median(f / s for f, s in zip(floors, whole, strict=True)),
+        "seconds_per_blueprint": whole,
+        "ratios": ratios,
+    }
 
 
-def _blueprint_seconds(crucible: Crucible, blueprints: list[Blueprint], task: Task) -> float:
+def one_of_each_stratum(sample: Sequence[Blueprint], column: Column) -> list[Blueprint]:
+    """Return the middle blueprint of each of 32 strata of FLOPs, or all of a smaller sample."""
+    costs = [flops(blueprint.graph, column.width, _steps(column.task)) for blueprint in sample]
+    order = sorted(range(len(sample)), key=costs.__getitem__)
+    strata = min(NUM_STRATA, len(sample))
+    return [sample[order[int((i + 0.5) * len(sample) / strata)]] for i in range(strata)]
+
+
+def _steps(task: Task) -> int:
+    return task.splits(0).train.inputs.shape[1]
+
+
+def _blueprint_seconds(crucible: Crucible, blueprints: Sequence[Blueprint], task: Task) -> float:
     """Return the seconds a blueprint that one call takes."""
     start = time.perf_counter()
     crucible.evaluate(blueprints, [task], [0])
@@ -193,6 +277,7 @@ def describe_machine(device: torch.device, num_workers: int) -> dict[str, Any]:
         "cores": num_cores(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "num_workers": num_workers,
+        "instruction_set": load_library().variant if find_library() is not None else "not built",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,

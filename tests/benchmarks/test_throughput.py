@@ -2,17 +2,31 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.preflight import check
+from blueprints import parse
 from crucible.engines.native.library import find_library
+from crucible.host import build_host
+from crucible.program import build_program
+from curricula.temporal import Temporal
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))  # as Python does for a script in that folder
+
+from crucible_throughput import columns  # noqa: E402
+from gemm_floor import training_gemm_flops  # noqa: E402
+from preflight import check  # noqa: E402
+from throughput_figure import draw  # noqa: E402
+
+NATIVE = find_library() is not None
+ENGINES = ("reference", "loop", "batched", *(("native",) if NATIVE else ()))
 SCRIPTS = ("crucible_throughput.py", "task_spread.py")
 
 #: Runs a script where every other third-party package than torch, numpy and networkx is missing.
@@ -49,23 +63,62 @@ def assert_one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
 def test_the_rows_are_one_a_task_and_engine_and_need_light_packages_alone(tmp_path) -> None:
     out = tmp_path / "rows.json"
     script = str(ROOT / "benchmarks" / "crucible_throughput.py")
-    options = ("--num", "2", "--rounds", "1", "--workers", "1", "--json", str(out))
+    options = ("--num", "2", "--rounds", "2", "--workers", "1", "--json", str(out))
     done = run("-c", LIGHT, script, *options)
     assert done.returncode == 0, done.stderr
     document = json.loads(out.read_text())
     rows = {(row["task"], row["engine"]): row for row in document["rows"]}
-    native = ("native",) if find_library() is not None else ()
-    engines = ("reference", "loop", "batched", *native)
-    assert set(rows) == {(task, engine) for task in ("xor", "temporal") for engine in engines}
+    names = [column.name for column in columns()]
+    assert set(rows) == {(name, engine) for name in names for engine in ENGINES}
     assert len(rows) == len(document["rows"])
-    for (task, engine), row in rows.items():
-        assert row["blueprints_per_s"] > 0
-        ratio = row["blueprints_per_s"] / rows[task, "reference"]["blueprints_per_s"]
-        assert row["ratio_to_reference"] == pytest.approx(ratio)
-        assert engine != "reference" or row["ratio_to_reference"] == 1
-        assert row["num"] == 2
+    for row in rows.values():
+        assert_figures_agree(row, rows[row["task"], "reference"])
     assert document["machine"]["torch"] == torch.__version__
-    assert {"processor", "cores", "device", "num_workers"} <= set(document["machine"])
+    assert {"processor", "cores", "device", "num_workers", "instruction_set"} <= set(document["machine"])
+    sizes = {(row["task"], row["num"]) for row in document["sweep"]}
+    assert sizes == ({(t, n) for t in ("xor", "temporal") for n in (1, 2, 8, 32)} if NATIVE else set())
+    for row in document["sweep"]:
+        assert row["seconds_per_tflop"] == pytest.approx(row["seconds"] / row["tflops"])
+        assert 0 < row["memory_mb"] < 500
+    draw(document, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def assert_figures_agree(row: dict, reference: dict) -> None:
+    assert len(row["ratios"]) == len(row["seconds_per_blueprint"]) == 2
+    for ratio, own, other in zip(
+        row["ratios"], row["seconds_per_blueprint"], reference["seconds_per_blueprint"], strict=True
+    ):
+        assert ratio == pytest.approx(other / own)
+    low, high = row["ratio_to_reference_range"]
+    assert low <= row["ratio_to_reference"] <= high
+    assert row["engine"] != "reference" or row["ratio_to_reference"] == 1
+    assert row["blueprints_per_s"] == pytest.approx(1 / statistics.median(row["seconds_per_blueprint"]))
+    assert 0 < row["gemm_floor_share"] < 1
+    floor_s = row["gemm_mflop"] / 1e3 / row["peak_gflops_per_core"]
+    assert row["gemm_floor_share"] == pytest.approx(floor_s * row["blueprints_per_s"], rel=0.5)
+
+
+def test_matrix_products_are_counted_as_torch_counts_them() -> None:
+    """What torch's own counter sees in one training step of the reference's modules, and in the exams."""
+    task = Temporal()
+    splits = task.splits(0)
+    for tokens in (
+        "LINEAR OUT_DIM_DOUBLE RELU LINEAR OUT_DIM_IN",
+        "CONV1D KERNEL_3 CHANNELS_HALF DILATION_2 LINEAR OUT_DIM_IN POOL_LAST LINEAR OUT_DIM_IN",
+        "LOOP_START REPEAT_2 LINEAR OUT_DIM_IN TANH LOOP_END",
+    ):
+        program = build_program(parse(tokens.split()).graph, task, 16)
+        module = build_host(program)
+        with FlopCounterMode(display=False) as step:
+            batch = slice(0, task.batch_size)
+            logits = module(splits.train.inputs[batch])
+            torch.nn.functional.cross_entropy(logits, splits.train.targets[batch]).backward()
+        with torch.no_grad(), FlopCounterMode(display=False) as exams:
+            module(splits.validation.inputs)
+            module(splits.test.inputs)
+        expected = step.get_total_flops() * task.num_steps + exams.get_total_flops()
+        assert training_gemm_flops(program, task) == pytest.approx(expected, rel=0.001), tokens
 
 
 @pytest.mark.slow

@@ -1,0 +1,76 @@
+"""Is the cost a blueprint the same from tens to ten thousands, and memory small? One process a size."""
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from gemm_floor import training_gemm_flops
+from throughput_sample import WIDTH, draw_sample
+
+from crucible.crucible import Crucible, EngineName
+from crucible.engines.workers import WorkerPool
+from crucible.program import build_program
+from curricula.task import Task
+
+#: Sizes, in sixteenths of the sample's.
+SIXTEENTHS = (1, 4, 16, 64, 256)
+
+
+def measure_sweep(engine: EngineName, tasks: list[Task], num: int, num_workers: int) -> list[dict[str, Any]]:
+    """Return one row a task and size, from `num / 16` to `16 * num` blueprints, the smallest first."""
+    rows: list[dict[str, Any]] = []
+
+    def done(index: int, row: dict[str, Any]) -> None:
+        rows.append(row)
+        print(
+            f"  {row['task']:<9} {row['num']:>6} blueprints  {row['seconds_per_tflop']:8.4f} s/TFLOP  "
+            f"{row['memory_mb']:7.1f} MB over the imports"
+        )
+
+    def failed(index: int, error: Exception) -> list[tuple[int, tuple]]:
+        raise error
+
+    for task in tasks:
+        for sixteenths in SIXTEENTHS:
+            size = max(1, num * sixteenths // 16)
+            pool = WorkerPool(1)
+            pool.run(one_size, [(engine, task, size, num_workers)], done, failed)
+            pool.close()
+    return rows
+
+
+def one_size(engine: EngineName, task: Task, size: int, num_workers: int) -> dict[str, Any]:
+    """Train `size` blueprints in this process, which must be fresh; return what it took."""
+    imported = _peak_bytes()
+    sample = draw_sample(size, "random")
+    programs = [build_program(blueprint.graph, task, WIDTH) for blueprint in sample]
+    tflops = sum(training_gemm_flops(program, task) for program in programs) / 1e12
+    del programs
+    task.splits(0)
+    with Crucible(WIDTH, engine, "cpu", num_workers) as crucible:
+        start = time.perf_counter()
+        crucible.evaluate(sample, [task], [0])
+        seconds = time.perf_counter() - start
+    return {
+        "task": task.name,
+        "engine": engine,
+        "num": size,
+        "num_workers": num_workers,
+        "seconds": seconds,
+        "tflops": tflops,
+        "seconds_per_tflop": seconds / tflops,
+        "blueprints_per_s": size / seconds,
+        "memory_mb": (_peak_bytes() - imported) / 1e6,
+    }
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has held so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage says may be of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
