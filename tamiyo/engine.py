@@ -5,7 +5,8 @@
 Between telling and observing, entrants of the hall of fame are timed; no reward depends on that.
 A generation exists once its transaction is committed: the checkpoint is written just before, the line of
 metrics just after, and a resumed run starts from the last committed generation whatever stopped the process.
-`record_s` is the checkpoint's time: the commit itself cannot be part of the metrics that it commits.
+`record_s` is the checkpoint's time: the commit itself cannot be part of the metrics that it commits, so
+`commit_s` is what the generation before took for it.
 """
 
 import time
@@ -106,6 +107,7 @@ class Engine:
     observer: Observer
     state: LoopState = field(default_factory=LoopState)
     should_stop: bool = False
+    _commit_s: float = field(default=0.0, init=False)
 
     def run(self, generations: int) -> None:
         """Run generations until `generations` are committed in all, or until asked to stop."""
@@ -225,8 +227,10 @@ class Engine:
         checkpoint = self.folder.save_checkpoint(
             generation, {"loop": self.state.to_dict(), "strategy": self.strategy.state_dict()}
         )
-        metrics["record_s"] = time.perf_counter() - begun
-        metrics["generation_s"] = time.perf_counter() - start
+        prepared = time.perf_counter()
+        metrics["record_s"] = prepared - begun
+        metrics["commit_s"] = self._commit_s
+        metrics["generation_s"] = prepared - start
         valid = [v.blueprint for v in judgement.verdicts if v.blueprint is not None]
         self.store.commit_generation(
             self.run_id,
@@ -241,6 +245,7 @@ class Engine:
             max_fingerprints=4 * self.hall_of_fame_size,
         )
         self.store.add_latencies(self.run_id, generation, latencies)
+        self._commit_s = time.perf_counter() - prepared
         self.folder.append_metrics(metrics)
         self.observer.generation(metrics, judgement.snapshot.entries)
 
