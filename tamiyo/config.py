@@ -135,6 +135,9 @@ class CrucibleConfig:
         num_workers: cores that train; 0 takes all.
         max_seconds: what one training may take before it is ended.
         max_seeds: most seeds that one blueprint is ever trained with on one task.
+        reseed_share: share of a generation's distinct blueprints, the best ones, that are trained from fresh
+            seeds before the strategy hears their rewards; 0 for none.
+        reseed_seeds: fresh seeds that each of them gets.
         latency_table: a file with the op latencies of this device; empty to measure them at the start.
         effort: what trainings may be spared; the full work by default.
     """
@@ -144,14 +147,18 @@ class CrucibleConfig:
     num_workers: int = 0
     max_seconds: float = MAX_SECONDS
     max_seeds: int = 4
+    reseed_share: float = 0.0
+    reseed_seeds: int = 1
     latency_table: str = ""
     effort: Effort = field(default_factory=Effort)
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "num_workers")
-        _at_least(self, 1, "max_seeds")
+        _at_least(self, 1, "max_seeds", "reseed_seeds")
         if not self.max_seconds > 0:
             raise ConfigError(f"crucible.max_seconds is {self.max_seconds}; expected more than 0")
+        if not 0 <= self.reseed_share <= 1:
+            raise ConfigError(f"crucible.reseed_share is {self.reseed_share}; expected a share from 0 to 1")
         if self.max_seeds > SEEDS_A_RUN:
             raise ConfigError(f"crucible.max_seeds is {self.max_seeds}; expected at most {SEEDS_A_RUN}")
         if self.width < 16 or self.width % 16:

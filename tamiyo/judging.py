@@ -1,14 +1,19 @@
-"""From programs to rewards: parses, looks up what is known, trains the rest, weighs; updates no policy."""
+"""From programs to rewards: parses, looks up what is known, trains the rest, weighs; updates no policy.
+
+The best of a batch are partly the lucky ones (the winner's curse). A share of them is therefore trained again
+on fresh seeds before the strategy hears a reward, which then rests on the mean of all seeds.
+"""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from blueprints import Blueprint, BlueprintError, Language, parse
 from crucible import Crucible
+from crucible.crucible import Run
 from crucible.engines.base import Progress
 from crucible.evaluation import Evaluation, TaskResult
 from crucible.reward import INVALID, RewardBounds, RewardBreakdown, RewardWeights, reward
@@ -50,15 +55,17 @@ class Judgement:
 
     Attributes:
         verdicts: one a candidate, in order.
-        trained: the trainings that were done for it.
+        trained: the trainings that were done for it, fresh seeds of the best included.
         snapshot: the hall of fame that redundancy was measured against.
         seconds: time of each phase: `parse`, `evaluate`, `reward`.
+        reseeded: the reward before its fresh seeds, for the id of each of the best that got some.
     """
 
     verdicts: tuple[Verdict, ...]
     trained: tuple[Evaluation, ...]
     snapshot: Snapshot
     seconds: dict[str, float]
+    reseeded: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,9 @@ class Judge:
         weights: of the reward's terms.
         bounds: of the reward's scales.
         hall_of_fame_size: entries that redundancy is measured against.
+        reseed_share: share of a batch's distinct blueprints, those of the highest rewards, that get fresh
+            seeds before the strategy hears its reward.
+        reseed_seeds: fresh seeds that each of them gets on every task, as far as it has any left.
     """
 
     language: Language
@@ -84,6 +94,8 @@ class Judge:
     weights: RewardWeights
     bounds: RewardBounds
     hall_of_fame_size: int
+    reseed_share: float = 0.0
+    reseed_seeds: int = 1
 
     def task_records(self, tasks: Sequence[Task]) -> tuple[TaskRecord, ...]:
         """Return the tasks as the ledger knows them: with the host and engine settings that decide scores."""
@@ -101,8 +113,10 @@ class Judge:
         """Judge `programs` on `tasks`, the newest last.
 
         A blueprint without evidence is trained from the first seed on each task; one with evidence on fewer
-        than all seeds is trained from one fresh seed more; a (blueprint, task, seed) is never repeated.
-        `begin` hears how many trainings there will be, `progress` how many ended since its last call.
+        than all seeds is trained from one fresh seed more; a (blueprint, task, seed) is never repeated. The
+        best of them are then trained from `reseed_seeds` fresh seeds more.
+        `begin` hears, each time, how many trainings there will be, `progress` how many ended since its last
+        call.
         """
         clock = _Clock()
         parsed = [self._parse(tokens) for tokens in programs]
@@ -113,25 +127,30 @@ class Judge:
         known = self.store.known_results(
             blueprints, engine_id, keys, run_id=self.run_id, with_fingerprints=True
         )
-        trained = self._train(list(blueprints.values()), tasks, known, begin, progress)
+        trained = self._train(self._jobs(blueprints.values(), tasks, known, 1), begin, progress)
         clock.lap("evaluate")
         snapshot = self.store.snapshot(self.hall_of_fame_size, keys, run_id=self.run_id, engine_id=engine_id)
-        evidence = {
-            id_: replace(trained[id_], results=(*known.get(id_, ()), *trained[id_].results))
-            for id_ in blueprints
-        }
-        spent = {id_ for id_, evaluation in trained.items() if not evaluation.results}
+        evidence = self._evidence(blueprints, tasks, known, trained)
+        spent = blueprints.keys() - trained.keys()
         redundancies = self._redundancies(list(evidence.values()), tasks[-1], snapshot, spent)
-        seen: set[str] = set()
-        verdicts = []
-        for tokens, result in zip(programs, parsed, strict=True):
-            verdicts.append(self._verdict(tokens, result, evidence, redundancies, tasks, known, seen))
+        verdicts = self._verdicts(programs, parsed, evidence, redundancies, tasks, known)
+        clock.lap("reward")
+        before = self._best_rewards(verdicts)
+        results = {id_: evidence[id_].results for id_ in before}
+        jobs = self._jobs([blueprints[id_] for id_ in before], tasks, results, self.reseed_seeds)
+        fresh = self._train(jobs, begin, progress) if jobs else {}
+        clock.lap("evaluate")
+        if fresh:
+            trained |= {id_: [*trained.get(id_, ()), *new] for id_, new in fresh.items()}
+            evidence = self._evidence(blueprints, tasks, known, trained)
+            verdicts = self._verdicts(programs, parsed, evidence, redundancies, tasks, known)
         clock.lap("reward")
         return Judgement(
             verdicts=tuple(verdicts),
-            trained=tuple(e for e in trained.values() if e.results),
+            trained=tuple(self.crucible.describe(blueprints[i], tasks, new) for i, new in trained.items()),
             snapshot=snapshot,
             seconds=clock.seconds,
+            reseeded={id_: before[id_] for id_ in fresh},
         )
 
     def _parse(self, tokens: Tokens) -> Blueprint | BlueprintError:
@@ -140,31 +159,57 @@ class Judge:
         except BlueprintError as error:
             return error
 
-    def _train(
+    def _jobs(
         self,
-        blueprints: Sequence[Blueprint],
+        blueprints: Iterable[Blueprint],
         tasks: Sequence[Task],
-        known: dict[str, list[TaskResult]],
-        begin: Callable[[int], None],
-        progress: Progress | None,
-    ) -> dict[str, Evaluation]:
-        """Train what is missing; return an evaluation of the new results alone for every blueprint."""
+        known: Mapping[str, Sequence[TaskResult]],
+        num_seeds: int,
+    ) -> list[Run]:
+        """Return the trainings of each blueprint on each task from its next `num_seeds` seeds."""
         jobs = []
         for blueprint in blueprints:
             for task in tasks:
                 used = {r.seed for r in known.get(blueprint.id, ()) if r.task == task.name}
                 fresh = [seed for seed in self.seeds if seed not in used]
-                if fresh:
-                    jobs.append((blueprint, task, fresh[0]))
+                jobs += [Run(blueprint, task, seed) for seed in fresh[:num_seeds]]
+        return jobs
+
+    def _train(
+        self, jobs: Sequence[Run], begin: Callable[[int], None], progress: Progress | None
+    ) -> dict[str, list[TaskResult]]:
+        """Return the results of the blueprints that have jobs, by id."""
         begin(len(jobs))
-        results: dict[str, list[TaskResult]] = {blueprint.id: [] for blueprint in blueprints}
+        results: dict[str, list[TaskResult]] = {}
         trained = self.crucible.run_jobs(jobs, fingerprints=True, progress=progress)
-        for (blueprint, _, _), result in zip(jobs, trained, strict=True):
-            results[blueprint.id].append(result)
-        return {b.id: self.crucible.describe(b, tasks, results[b.id]) for b in blueprints}
+        for job, result in zip(jobs, trained, strict=True):
+            results.setdefault(job.blueprint.id, []).append(result)
+        return results
+
+    def _evidence(
+        self,
+        blueprints: Mapping[str, Blueprint],
+        tasks: Sequence[Task],
+        known: Mapping[str, Sequence[TaskResult]],
+        trained: Mapping[str, Sequence[TaskResult]],
+    ) -> dict[str, Evaluation]:
+        """Return all that is known of each blueprint, what was on record first."""
+        return {
+            id_: self.crucible.describe(blueprint, tasks, [*known.get(id_, ()), *trained.get(id_, ())])
+            for id_, blueprint in blueprints.items()
+        }
+
+    def _best_rewards(self, verdicts: Sequence[Verdict]) -> dict[str, float]:
+        """Return the rewards of the distinct blueprints to reseed, by id; of equals the earlier one wins."""
+        first: dict[str, float] = {}
+        for verdict in verdicts:
+            if verdict.blueprint is not None and verdict.reward.terms is not None:
+                first.setdefault(verdict.blueprint.id, verdict.reward.total)
+        ranked = sorted(first, key=lambda id_: -first[id_])
+        return {id_: first[id_] for id_ in ranked[: round(self.reseed_share * len(ranked))]}
 
     def _redundancies(
-        self, evaluations: Sequence[Evaluation], task: Task, snapshot: Snapshot, spent: set[str]
+        self, evaluations: Sequence[Evaluation], task: Task, snapshot: Snapshot, spent: Set[str]
     ) -> dict[str, float]:
         """Return, for each distinct blueprint, 1 when the hall of fame holds it, else its nearest CKA.
 
@@ -182,6 +227,21 @@ class Judge:
             snapshot=torch.from_numpy(np.stack(hall)) if hall else torch.empty(0, *shape),
         )
         return {e.blueprint_id: value for e, value in zip(evaluations, values, strict=True)}
+
+    def _verdicts(
+        self,
+        programs: Sequence[Tokens],
+        parsed: Sequence[Blueprint | BlueprintError],
+        evidence: dict[str, Evaluation],
+        redundancies: dict[str, float],
+        tasks: Sequence[Task],
+        known: dict[str, list[TaskResult]],
+    ) -> list[Verdict]:
+        seen: set[str] = set()
+        return [
+            self._verdict(tokens, result, evidence, redundancies, tasks, known, seen)
+            for tokens, result in zip(programs, parsed, strict=True)
+        ]
 
     def _verdict(
         self,
@@ -229,7 +289,7 @@ def _fingerprint(evaluation: Evaluation, task: Task, shape: tuple[int, int]) -> 
 
 
 class _Clock:
-    """Seconds between laps, by name."""
+    """Seconds between laps, summed by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -237,5 +297,5 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.seconds[name] = now - self._last
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
         self._last = now

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crucible.evaluation import Evaluation
+from crucible.variance import split_variance
 from curricula.task import Task
 from tamiyo.judging import Judgement, Tokens, Verdict
 
@@ -31,6 +32,8 @@ def generation_metrics(judgement: Judgement, tasks: Sequence[Task]) -> dict[str,
         "length_mean": fmean(len(v.tokens) for v in verdicts),
         "token_entropy": token_entropy([v.tokens for v in verdicts]),
         **_score_metrics([v.evaluation for v in distinct if v.evaluation], tasks),
+        **_seed_metrics([v.evaluation for v in distinct if v.evaluation], tasks),
+        **_reseed_metrics(judgement, distinct),
         **_term_metrics(valid),
         **_count_metrics(verdicts),
     }
@@ -78,6 +81,31 @@ def _score_metrics(distinct: Sequence[Evaluation], tasks: Sequence[Task]) -> dic
             metrics[f"score_{task.name}_best"] = max(scores)
             metrics[f"solved_{task.name}_rate"] = fmean(score >= task.solved for score in scores)
     return metrics
+
+
+def _seed_metrics(distinct: Sequence[Evaluation], tasks: Sequence[Task]) -> dict[str, float]:
+    """Return how far each task's scores differ between blueprints, and between seeds of one.
+
+    Absent for a task on which no blueprint of the generation has two seeds yet.
+    """
+    metrics = {}
+    for task in tasks:
+        scores = [[r.score for r in evaluation.results if r.task == task.name] for evaluation in distinct]
+        if (split := split_variance(scores)) is not None:
+            metrics[f"variance_between_{task.name}"] = split.between
+            metrics[f"variance_within_{task.name}"] = split.within
+            metrics[f"icc_{task.name}"] = split.icc
+    return metrics
+
+
+def _reseed_metrics(judgement: Judgement, distinct: Sequence[Verdict]) -> dict[str, float]:
+    """Return how many of the best got fresh seeds, and what their rewards lost by them on average."""
+    drops = [
+        judgement.reseeded[v.blueprint.id] - v.reward.total
+        for v in distinct
+        if v.blueprint is not None and v.blueprint.id in judgement.reseeded
+    ]
+    return {"num_reseeded": len(drops), **({"reseed_drop_mean": fmean(drops)} if drops else {})}
 
 
 def _term_metrics(valid: Sequence[Verdict]) -> dict[str, float]:

@@ -1,6 +1,7 @@
-"""What a generation is worth: evidence grows, nothing is trained twice, duplicates are redundant."""
+"""What a generation is worth: evidence grows, nothing is trained twice, the best are looked at again."""
 
 import dataclasses
+from statistics import fmean
 
 import pytest
 
@@ -18,6 +19,8 @@ MLP = ("RES_START", "LINEAR", "OUT_DIM_DOUBLE", "GELU", "LINEAR", "OUT_DIM_IN", 
 A = ("BRANCH_START", "TANH", "BRANCH_SEP", "SILU", "MERGE_ADD")
 SAME_AS_A = ("BRANCH_START", "SILU", "BRANCH_SEP", "TANH", "MERGE_ADD")
 BROKEN = ("LINEAR", "KERNEL_5")
+#: Solves nothing, so it is never among the best.
+AFFINE = ("LINEAR", "OUT_DIM_IN")
 
 
 @pytest.fixture
@@ -91,6 +94,89 @@ def test_a_blueprint_whose_seeds_are_spent_is_redundant_even_outside_the_hall_of
         assert judgement.verdicts[0].reward.terms.redundancy == 0.0
         commit(nobody, judgement, generation)
     assert nobody.judge([MLP], [XOR]).verdicts[0].reward.terms.redundancy == 1.0
+
+
+def seeds_by_program(judgement) -> dict:
+    trained = {e.blueprint_id: [(r.task, r.seed) for r in e.results] for e in judgement.trained}
+    return {v.tokens: trained.get(v.blueprint.id, []) for v in judgement.verdicts if v.blueprint}
+
+
+def test_the_best_get_fresh_seeds_on_every_task_before_their_reward_is_told(judge):
+    temporal = dataclasses.replace(task_named("temporal"), epochs=2)
+    tasks, programs = [XOR, temporal], [AFFINE, MLP, BROKEN, A, MLP]
+    quick = judge.judge(programs, tasks)
+    again = dataclasses.replace(judge, reseed_share=0.34, reseed_seeds=2).judge(programs, tasks)
+    totals = {v.tokens: v.reward.total for v in reversed(quick.verdicts)}
+    best = max(totals, key=lambda tokens: totals[tokens])
+    assert best in (MLP, A)
+    first = [("xor", 10), ("temporal", 10)]
+    fresh = [("xor", 11), ("xor", 12), ("temporal", 11), ("temporal", 12)]
+    expected = {tokens: [*first, *fresh] if tokens == best else first for tokens in (AFFINE, MLP, A)}
+    assert seeds_by_program(again) == expected
+    for before, after in zip(quick.verdicts, again.verdicts, strict=True):
+        if after.tokens == best:
+            results = after.evaluation.results
+            assert results[:2] == before.evaluation.results
+            means = [
+                fmean(max(0.0, 2 * r.score - 1) for r in results if r.task == task)
+                for task in ("xor", "temporal")
+            ]
+            assert after.reward.terms.task == pytest.approx(fmean(means))
+            assert after.reward.terms.redundancy == before.reward.terms.redundancy
+            assert after.reward.total != before.reward.total
+            assert after.is_novel == before.is_novel
+        else:
+            assert (after.evaluation, after.reward) == (before.evaluation, before.reward)
+    [(id_, reward_before)] = again.reseeded.items()
+    verdict = next(v for v in again.verdicts if v.tokens == best)
+    assert (id_, reward_before) == (verdict.blueprint.id, totals[best])
+    assert quick.reseeded == {}
+    metrics = generation_metrics(again, tasks)
+    assert metrics["num_reseeded"] == 1
+    assert metrics["reseed_drop_mean"] == pytest.approx(reward_before - verdict.reward.total)
+    assert metrics["evaluations"] == 10
+
+
+def test_fresh_seeds_go_on_record_and_are_never_repeated(judge):
+    careful = dataclasses.replace(judge, reseed_share=1.0)
+    seeds = []
+    for generation in range(4):
+        judgement = careful.judge([MLP], [XOR])
+        seeds.append([seed for _, seed in seeds_by_program(judgement)[MLP]])
+        assert len(judgement.reseeded) == (generation == 0)
+        commit(careful, judgement, generation)
+    assert seeds == [[10, 11], [12], [], []]
+    known = judge.store.known_results(
+        [judgement.verdicts[0].blueprint.id], judge.crucible.engine_id, [judge.task_records([XOR])[0].key]
+    )
+    assert [result.seed for results in known.values() for result in results] == [10, 11, 12]
+
+
+def test_of_equal_rewards_the_earlier_is_reseeded_and_nobody_without_a_reward_of_its_own(judge):
+    # Two affine blueprints of as many parameters are at the floor alike; the broken one has no terms.
+    half = dataclasses.replace(
+        judge, reseed_share=0.5, weights=RewardWeights(task=0.0, stability=0.0, redundancy=0.0)
+    )
+    programs = [BROKEN, ("TANH",), ("SILU",)]
+    judgement = half.judge(programs, [XOR])
+    assert judgement.verdicts[1].reward.total == judgement.verdicts[2].reward.total
+    assert list(judgement.reseeded) == [judgement.verdicts[1].blueprint.id]
+
+
+def test_trainings_from_fresh_seeds_are_announced_too(judge):
+    begun, done = [], []
+    careful = dataclasses.replace(judge, reseed_share=1.0)
+    careful.judge([MLP, BROKEN, A], [XOR], begin=begun.append, progress=done.append)
+    assert begun == [2, 2]
+    assert sum(done) == 4
+
+
+def test_seeds_and_blueprints_share_the_variance_of_a_generation(judge):
+    judgement = dataclasses.replace(judge, reseed_share=1.0, reseed_seeds=2).judge([MLP, AFFINE, A], [XOR])
+    metrics = generation_metrics(judgement, [XOR])
+    assert metrics["icc_xor"] > 0.9
+    assert metrics["variance_between_xor"] > metrics["variance_within_xor"] > 0
+    assert "icc_xor" not in generation_metrics(judge.judge([MLP, AFFINE], [XOR]), [XOR])
 
 
 def test_the_number_of_trainings_is_announced_and_then_counted(judge):

@@ -42,7 +42,7 @@ def finished(tmp_path_factory, latency) -> Path:
 
 def settings(latency: str) -> tuple[str, ...]:
     stages = ("curriculum.min_generations=2", "curriculum.promotion_rate=0.1", "budget.generations=4")
-    return (*SMALL, latency, *stages, "seed=3")
+    return (*SMALL, latency, *stages, "crucible.reseed_share=0.5", "seed=3")
 
 
 def wait_for_generations(folder: Path, num: int, process) -> None:
@@ -58,8 +58,11 @@ def test_a_run_leaves_its_files_and_passes_its_stages(finished):
     rows = lines(finished)
     assert [row["generation"] for row in rows] == [0, 1, 2, 3]
     assert [row["stage"] for row in rows] == ["xor", "xor", "temporal", "temporal"]
-    needed = "evaluations reward_mean reward_best valid_rate unique_rate entropy hall_of_fame_size"
+    needed = (
+        "evaluations reward_mean reward_best valid_rate unique_rate entropy hall_of_fame_size num_reseeded"
+    )
     assert all(set(needed.split()) <= set(row) for row in rows)
+    assert sum(row["num_reseeded"] for row in rows) > 0
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["is_complete"]
     assert summary["stages"] == {"xor": 0, "temporal": 2}
