@@ -1,0 +1,105 @@
+"""Draws what the quick score is worth: quick against long, fidelity against cost, the winner's curse."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.fidelity_plan import Setting
+from benchmarks.fidelity_scores import Exam
+
+COLOURS = {"random": "#1b6ca8", "humans": "#d98324", "both": "#555555"}
+CURRICULUM = "xor+temporal"
+#: Settings that differ in their steps alone.
+LENGTHS = {Setting(steps=steps).name for steps in (0.25, 0.5, 1.0, 2.0)}
+
+
+def draw(panels: Mapping[str, Sequence[Exam]], figures: Mapping[str, Any], path: Path) -> None:
+    """Draw and save the picture; a panel whose trainings are not there stays empty."""
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 3)
+    names = ("xor", "xor_distractors_8", "temporal", CURRICULUM)
+    for name, place in zip(names, axes.flat, strict=False):
+        _scatter(place, name, panels, figures)
+    _by_cost(axes[1, 1], figures)
+    _curse(axes[1, 2], figures)
+    for place in axes.flat:
+        place.grid(alpha=0.25)
+        place.spines[["top", "right"]].set_visible(False)
+        place.tick_params(labelsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def _scatter(
+    place: Axes, name: str, panels: Mapping[str, Sequence[Exam]], figures: Mapping[str, Any]
+) -> None:
+    """Draw each blueprint's long score over its quick one, and the seeds' range as a line."""
+    place.set_title(f"{name}: long over quick, with range of seeds", fontsize=9, loc="left")
+    for sample in (s for s in panels if s != "both"):
+        for exam in (e for e in panels[sample] if e.name == name):
+            quick_NS, long_N = exam.quick(), exam.long()
+            place.hlines(
+                long_N, quick_NS.min(1), quick_NS.max(1), color=COLOURS[sample], alpha=0.2, linewidth=1
+            )
+            rho = figures[sample]["default"][name]["spearman"].value
+            label = f"{sample}, Spearman {rho:.2f}"
+            place.scatter(quick_NS[:, 0], long_N, s=9, color=COLOURS[sample], alpha=0.8, label=label)
+    place.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (3, 3)))
+    place.set_xlabel("quick, one seed", fontsize=8)
+    place.set_ylabel("long", fontsize=8)
+    place.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _by_cost(place: Axes, figures: Mapping[str, Any]) -> None:
+    """Draw Spearman to the long score over cost for the accuracy at each length, by number of seeds."""
+    place.set_title(f"{CURRICULUM}: fidelity of test accuracy by cost", fontsize=9, loc="left")
+    for sample, styles in (("random", "-"), ("humans", "--")):
+        rows = figures.get(sample, {}).get("settings", {}).get(CURRICULUM, [])
+        for num, colour in zip(("1", "2", "4"), ("#9fc5e8", "#1b6ca8", "#0b3050"), strict=True):
+            chosen = sorted(
+                (r["cost"], r["spearman"].value)
+                for r in rows
+                if r["seeds"] == num and r["score"] == "test accuracy" and r["setting"] in LENGTHS
+            )
+            if chosen:
+                place.plot(
+                    *zip(*chosen, strict=True),
+                    styles,
+                    color=colour,
+                    marker="o",
+                    markersize=4,
+                    label=f"{sample}, {num} seed{'s' if num != '1' else ''}",
+                )
+    place.set_xscale("log", base=2)
+    place.xaxis.set_major_formatter("{x:g}")
+    place.set_xlabel("cost, default = 1", fontsize=8)
+    place.set_ylabel("Spearman to the long score", fontsize=8)
+    if place.has_data():
+        place.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _curse(place: Axes, figures: Mapping[str, Any]) -> None:
+    """Draw what the best 5 % are told above their worth, by share and number of fresh seeds."""
+    place.set_title("told above worth, best 5 % of a generation", fontsize=9, loc="left")
+    for sample in figures:
+        rows = figures[sample]["reseeding"].get(CURRICULUM, [])
+        for share, style in ((0.05, "-"), (0.2, ":")):
+            chosen = [(r["num_fresh"], r["excess"]) for r in rows if r["share"] in (0.0, share)]
+            if chosen:
+                place.plot(
+                    *zip(*chosen, strict=True),
+                    style,
+                    color=COLOURS[sample],
+                    marker="o",
+                    markersize=4,
+                    label=f"{sample}, best {share:.0%} reseeded",
+                )
+    place.axhline(0, color="#999999", linewidth=0.8)
+    place.set_xlabel("fresh seeds", fontsize=8)
+    place.set_xticks((0, 1, 2, 3))
+    if place.has_data():
+        place.legend(frameon=False, fontsize=8)
