@@ -20,8 +20,10 @@ from benchmarks.reseeding import replay
 from blueprints import parse
 from crucible import Crucible
 from crucible.engines.native.engine import NativeEngine
+from crucible.engines.native.library import find_library
 from curricula.suites import task_named
 
+needs_native = pytest.mark.skipif(find_library() is None, reason="the native engine was not built")
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "fidelity.py"
 
 #: Four pairs with a tie in each, and their coefficients by hand below.
@@ -116,6 +118,7 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one():
     assert cost(Setting(width=32), temporal) > 2
 
 
+@needs_native
 @pytest.mark.parametrize("task", ["xor", "temporal"])
 def test_a_line_holds_what_the_crucible_and_the_readout_say(task):
     blueprints = (parse("RES_START LINEAR OUT_DIM_IN GELU RES_END".split()), *draw_sample("random", 3))
@@ -171,6 +174,7 @@ def test_what_is_missing_is_every_setting_and_seed_once(tmp_path):
     assert not list(missing(trainings, 3, ["random"], ["xor"]))
 
 
+@needs_native
 @pytest.mark.slow
 def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(tmp_path):
     def command(folder: Path, *more: str) -> list[str]:
