@@ -35,9 +35,9 @@ class ValueType:
 
     def channels(self, width: int) -> int:
         """Return W in a host of width D = `width` (a multiple of 16)."""
-        channels = self.width * width
-        assert channels.denominator == 1, f"width {self.width} of {width} is not whole"
-        return int(channels)
+        channels, rest = divmod(self.width.numerator * width, self.width.denominator)
+        assert not rest, f"width {self.width} of {width} is not whole"
+        return channels
 
     def steps(self, time: int) -> int:
         """Return the number of time steps of this value when the input has `time` steps."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from crucible.program import Program
@@ -14,11 +15,13 @@ def initial_parameters(program: Program, seed: int) -> torch.Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     flat_P = torch.rand(program.num_parameters, generator=generator).mul_(2).sub_(1)
-    for parameter, view in zip(program.parameters, split(program, flat_P), strict=True):
-        if parameter.init == "uniform":
-            view.mul_(parameter.bound)
-        else:
-            view.fill_(1.0 if parameter.init == "ones" else 0.0)
+    parameters = program.parameters
+    sizes = [parameter.size for parameter in parameters]
+    bounds = np.array([p.bound if p.init == "uniform" else 0.0 for p in parameters], np.float32)
+    starts = np.array([p.init == "ones" for p in parameters], np.float32)
+    values_P = flat_P.numpy()
+    values_P *= np.repeat(bounds, sizes)
+    values_P += np.repeat(starts, sizes)
     return flat_P
 
 
