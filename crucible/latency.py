@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from blueprints.compiler import modules_of
-from blueprints.graph import LOOP, STATE, AttributeValue, Graph, Node
+from blueprints.compiler import BlueprintModule, Scan, modules_of
+from blueprints.graph import INPUT, LOOP, SCAN, STATE, AttributeValue, Graph, Node
 from blueprints.language import LANGUAGE, Language, resolve
 from blueprints.types import WIDTHS, ValueType
 from crucible.devices import find_device
@@ -21,6 +22,11 @@ from crucible.stopwatch import Pairs, Stopwatch
 
 #: Rounds over all ops that share out the repeats, so that no op is measured at one bad moment alone.
 ROUNDS = 3
+#: Calls in a row by which an op on single steps is measured as a scan runs it: its code stays in the cache.
+SCAN_CALLS = 16
+#: Ends the name of the row of such an op where it runs once, outside of scans.
+_ONCE = ", once"
+_SCAN_ROW = f"{SCAN} (sequence)"
 
 #: (total width of the inputs in D, microseconds), by width.
 Curve = tuple[tuple[float, float], ...]
@@ -36,7 +42,11 @@ class LatencyTable:
         time: T of sequences.
         batch_size: examples a forward pass.
         rows: op with its required attributes and the times of its inputs, to what it takes at some widths;
-            optional attributes, which change no FLOPs, stand at their defaults.
+            optional attributes, which change no FLOPs, stand at their defaults. Ops on single steps alone
+            have a second row, for running once rather than at every step of a scan; the row of a scan is
+            what it takes a step beside its ops.
+        reference_us: median of the stopwatch's reference meanwhile, which makes times of other moments and
+            machines comparable; absent in a table that was not measured so.
     """
 
     device: str
@@ -44,6 +54,7 @@ class LatencyTable:
     time: int
     batch_size: int
     rows: Mapping[str, Curve] = field(repr=False)
+    reference_us: float | None = None
 
     @classmethod
     def measure(
@@ -61,11 +72,12 @@ class LatencyTable:
         its ratio to it times the reference's median: what slows the machine for a while slows no row alone.
         """
         jobs = _jobs(language, width, time, batch_size, find_device(device))
-        microseconds = _microseconds(Stopwatch(device), jobs, repeats)
+        ratios, reference_us = _ratios(Stopwatch(device), jobs, repeats)
         rows: dict[str, Curve] = {}
-        for job, us in zip(jobs, microseconds, strict=True):
-            rows[job.row] = (*rows.get(job.row, ()), (job.total_width, us))
-        return cls(device=device, width=width, time=time, batch_size=batch_size, rows=rows)
+        for job, ratio in zip(jobs, ratios, strict=True):
+            rows[job.row] = (*rows.get(job.row, ()), (job.total_width, ratio * reference_us))
+        sizes = {"width": width, "time": time, "batch_size": batch_size}
+        return cls(device=device, **sizes, rows=rows, reference_us=reference_us)
 
     def predict(self, graph: Graph) -> float:
         """Return the predicted forward latency of `graph` in microseconds: the sum over its ops.
@@ -73,23 +85,34 @@ class LatencyTable:
         Between two widths that were measured it is linear; beyond them it is that of the nearest. A loop
         takes its body's time for each repetition, a scan its body's for each of the table's steps.
         """
-        return sum(self._node_us(node, graph.input_types(i)) for i, node in enumerate(graph.nodes) if i > 0)
+        return self._graph_us(graph, in_scan=False)
 
-    def _node_us(self, node: Node, inputs: tuple[ValueType, ...]) -> float:
+    def _graph_us(self, graph: Graph, in_scan: bool) -> float:
+        nodes = enumerate(graph.nodes[1:], start=1)
+        return sum(self._node_us(node, graph.input_types(i), in_scan) for i, node in nodes)
+
+    def _node_us(self, node: Node, inputs: tuple[ValueType, ...], in_scan: bool) -> float:
         if node.op == STATE:
             return 0.0
+        if node.body is not None and node.op == LOOP:
+            return int(node.attribute("repeat")) * self._graph_us(node.body, in_scan)
         if node.body is not None:
-            times = int(node.attribute("repeat")) if node.op == LOOP else self.time
-            return times * self.predict(node.body)
-        widths, microseconds = zip(*self._curve(node, inputs), strict=True)
+            return self.time * (self._step_us + self._graph_us(node.body, in_scan=True))
+        widths, microseconds = zip(*self._curve(node, inputs, in_scan), strict=True)
         return float(np.interp(_total_width(inputs), widths, microseconds))
 
-    def _curve(self, node: Node, inputs: tuple[ValueType, ...]) -> Curve:
+    @property
+    def _step_us(self) -> float:
+        """What a scan takes a step beside its ops; nothing in a table that was measured without it."""
+        return self.rows.get(_SCAN_ROW, ((1.0, 0.0),))[0][1]
+
+    def _curve(self, node: Node, inputs: tuple[ValueType, ...], in_scan: bool) -> Curve:
         """Return the row of a node, whose last attributes are left out where they are optional."""
         for num in range(len(node.attributes), -1, -1):
             row = _row(node.op, node.attributes[:num], inputs)
-            if row in self.rows:
-                return self.rows[row]
+            for name in (row,) if in_scan else (row + _ONCE, row):
+                if name in self.rows:
+                    return self.rows[name]
         raise CrucibleError(
             f"the latency table has no row '{_row(node.op, node.attributes, inputs)}'; measure it with that "
             f"op's language"
@@ -173,12 +196,13 @@ def _nodes(language: Language) -> Iterator[tuple[Node, tuple[ValueType, ...]]]:
 
 
 class _Job(NamedTuple):
-    """One op at one width: its row, the total width of its inputs, its module and its inputs."""
+    """One op at one width: its row, the total width of its inputs, what runs it, on what, and how often."""
 
     row: str
     total_width: float
-    module: torch.nn.Module
+    run: Callable[..., object]
     inputs: list[torch.Tensor]
+    times: int = 1
 
 
 def _jobs(language: Language, width: int, time: int, batch_size: int, device: torch.device) -> list[_Job]:
@@ -197,17 +221,35 @@ def _jobs(language: Language, width: int, time: int, batch_size: int, device: to
             module = builder(types[0].channels(width), node.type.channels(width), resolve(node, width))
             row = _row(node.op, node.attributes[: len(language.table[node.op].required)], types)
             inputs = [shared[key] for key in enumerate(types)]
-            jobs.append(_Job(row, _total_width(types), module.to(device).eval(), inputs))
-    return jobs
+            job = _Job(row, _total_width(types), module.to(device).eval(), inputs)
+            if all(t.time == "single" for t in types):
+                jobs.append(job._replace(row=row + _ONCE))
+                job = job._replace(run=partial(_in_a_row, job.run), times=SCAN_CALLS)
+            jobs.append(job)
+    return [*jobs, _scan_job(width, batch_size, device, generator)]
 
 
-def _microseconds(stopwatch: Stopwatch, jobs: Sequence[_Job], repeats: int) -> list[float]:
-    """Return what each job takes at the median speed of the reference, its repeats shared out over rounds."""
+def _scan_job(width: int, batch_size: int, device: torch.device, generator: torch.Generator) -> _Job:
+    """Return the scan whose body does nothing."""
+    body = Graph((Node(INPUT, (), (), ValueType(time="single")),), stores=(0,))
+    scan = Scan(BlueprintModule(body, width), width).to(device)
+    x_BTD = torch.randn(batch_size, SCAN_CALLS, width, generator=generator).to(device)
+    return _Job(_SCAN_ROW, 1.0, scan, [x_BTD], times=SCAN_CALLS)
+
+
+def _in_a_row(run: Callable[..., object], *inputs: torch.Tensor) -> None:
+    for _ in range(SCAN_CALLS):
+        run(*inputs)
+
+
+def _ratios(stopwatch: Stopwatch, jobs: Sequence[_Job], repeats: int) -> tuple[list[float], float]:
+    """Return each job's ratio to the reference, its repeats shared out over rounds, and the latter's us."""
     rounds = min(ROUNDS, repeats)
     found: list[list[Pairs]] = [[] for _ in jobs]
     for _ in range(rounds):
         for pairs, job in zip(found, jobs, strict=True):
-            pairs.append(stopwatch.pairs(job.module, job.inputs, -(-repeats // rounds)))
+            pairs.append(stopwatch.pairs(job.run, job.inputs, -(-repeats // rounds)))
     reference_us = np.median(np.concatenate([p.reference_us for pairs in found for p in pairs]))
     ratios = [np.concatenate([p.module_us / p.reference_us for p in pairs]) for pairs in found]
-    return [float(np.median(ratio) * reference_us) for ratio in ratios]
+    medians = [float(np.median(ratio)) / job.times for ratio, job in zip(ratios, jobs, strict=True)]
+    return medians, float(reference_us)

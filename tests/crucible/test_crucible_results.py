@@ -11,7 +11,8 @@ import torch
 
 from blueprints import IDENTITY, Blueprint, parse
 from crucible import Crucible, TaskResult
-from crucible.crucible import find_device, find_engine
+from crucible.crucible import find_engine
+from crucible.devices import find_device
 from crucible.engines.kernels import AutogradKernel
 from crucible.engines.native.library import find_library
 from crucible.errors import CrucibleError

@@ -1,5 +1,6 @@
 """The latency table: complete, additive, the same after a round trip through its file."""
 
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +21,8 @@ from blueprints.graph import INPUT, Graph, Node
 from blueprints.types import ValueType
 from crucible import Crucible, LatencyTable
 from crucible.errors import CrucibleError
+from crucible.latency import SCAN_CALLS
+from crucible.stopwatch import Pairs, Stopwatch
 from curricula.xor import Xor
 
 _XOR = Xor()
@@ -61,7 +65,41 @@ def test_a_loop_takes_its_body_for_each_repetition_and_a_scan_for_each_step(tabl
     scan = parse("SCAN_START OUT_DIM_IN LINEAR OUT_DIM_IN ADD STATE_0 TANH SCAN_END".split())
     single = ("LINEAR width=1 (single)", "ADD (single, single)", "TANH (single)")
     step = sum(dict(table.rows[row])[2.0 if row.startswith("ADD") else 1.0] for row in single)
-    assert table.predict(scan.graph) == pytest.approx(table.time * step)
+    ((_, turn),) = table.rows["SCAN (sequence)"]
+    assert turn > 0
+    assert table.predict(scan.graph) == pytest.approx(table.time * (turn + step))
+
+
+def test_an_op_in_a_scan_and_one_that_runs_once_have_a_row_each() -> None:
+    rows = {"TANH (single)": ((1.0, 2.0),), "TANH (single), once": ((1.0, 7.0),)}
+    pool, scan = {"POOL_LAST (sequence)": ((1.0, 5.0),)}, {"SCAN (sequence)": ((1.0, 3.0),)}
+    table = LatencyTable(device="cpu", width=16, time=16, batch_size=32, rows={**rows, **pool, **scan})
+    looped = "LOOP_START REPEAT_2 TANH LOOP_END"
+    scanned = "SCAN_START OUT_DIM_IN {} SCAN_END"
+    assert table.predict(parse(["POOL_LAST", "TANH"]).graph) == pytest.approx(5.0 + 7.0)
+    assert table.predict(parse(f"POOL_LAST {looped}".split()).graph) == pytest.approx(5.0 + 2 * 7.0)
+    assert table.predict(parse(scanned.format("TANH").split()).graph) == pytest.approx(16 * (3.0 + 2.0))
+    assert table.predict(parse(scanned.format(looped).split()).graph) == pytest.approx(16 * (3.0 + 4.0))
+    one_row = replace(table, rows={"TANH (single)": ((1.0, 2.0),), **pool})
+    assert one_row.predict(parse(["POOL_LAST", "TANH"]).graph) == pytest.approx(5.0 + 2.0)
+    assert one_row.predict(parse(scanned.format("TANH").split()).graph) == pytest.approx(16 * 2.0)
+
+
+def test_a_row_is_the_ratio_to_the_reference_at_the_reference_s_median(monkeypatch) -> None:
+    turns = itertools.count()
+
+    def pairs(self, run, inputs, repeats):
+        slow = 10.0 ** (next(turns) % 2)  # every other measurement falls on a machine ten times as slow
+        return Pairs(np.full(repeats, 30.0 * slow), np.full(repeats, 20.0 * slow))
+
+    monkeypatch.setattr(Stopwatch, "pairs", pairs)
+    table = LatencyTable.measure(repeats=6)
+    assert table.reference_us in (20.0, 110.0, 200.0)
+    per_call = 1.5 * table.reference_us
+    rows = {"GRU (sequence)": 1, "TANH (single), once": 1, "TANH (single)": SCAN_CALLS}
+    for row, calls in {**rows, "SCAN (sequence)": SCAN_CALLS}.items():
+        for _, us in table.rows[row]:
+            assert us == pytest.approx(per_call / calls)
 
 
 def test_a_recurrence_costs_more_than_an_activation() -> None:
