@@ -21,7 +21,7 @@ from curricula.curriculum import Curriculum, StageState
 from curricula.task import Task
 from hall_of_fame.records import CandidateRecord, Entry
 from hall_of_fame.store import Store
-from tamiyo.entrants import BUDGET_S, Entrants
+from tamiyo.entrants import SHARE, Entrants
 from tamiyo.judging import Judge, Judgement, Verdict
 from tamiyo.metrics import generation_metrics, num_solved, task_score
 from tamiyo.runs import RunFolder
@@ -128,7 +128,7 @@ class Engine:
         learned = self.strategy.tell(programs, [v.reward.total for v in judgement.verdicts])
         updated = time.perf_counter()
         self.observer.phase(state.generation, "measure")
-        latencies = self.entrants.measure(judgement.snapshot.entries, BUDGET_S)
+        latencies = self.entrants.measure(judgement.snapshot.entries, SHARE * (updated - start))
         seconds = {
             "sample_s": sampled - start,
             **{f"{name}_s": value for name, value in judgement.seconds.items()},

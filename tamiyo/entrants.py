@@ -10,8 +10,8 @@ from crucible.evaluation import MeasuredLatency
 from crucible.stopwatch import Stopwatch
 from hall_of_fame.records import Entry
 
-#: Seconds after which a generation measures no further entrant; those left over wait for the next.
-BUDGET_S = 0.25
+#: Share of a generation's time that measuring may add, one entrant aside; those left over wait for the next.
+SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

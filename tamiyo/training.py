@@ -192,7 +192,7 @@ def _entrants(config: Config, crucible: Crucible, language: Language) -> Entrant
     assert table is not None, "a run's Crucible has a latency table"
     return Entrants(
         language=language,
-        stopwatch=Stopwatch(config.device),
+        stopwatch=Stopwatch(config.device, budget_s=0.02),
         width=config.crucible.width,
         time=table.time,
         batch_size=table.batch_size,
