@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from blueprints.errors import TamiyoError
 from blueprints.graph import ADD, LOOP, MUL, SCAN, Graph, Node
@@ -126,7 +126,16 @@ class Language:
         if node.op not in self.table:
             return ()
         w_in = graph.nodes[node.inputs[0]].type.channels(width)
-        return self.table[node.op].parameters(w_in, node.type.channels(width), resolve(node, width))
+        attributes = tuple(resolve(node, width).items())
+        return _op_parameters(self, node.op, w_in, node.type.channels(width), attributes)
+
+
+@lru_cache(maxsize=4096)
+def _op_parameters(
+    language: Language, op: str, w_in: int, w_out: int, attributes: tuple[tuple[str, int], ...]
+) -> tuple[Parameter, ...]:
+    """Return the tensors of an op at these widths: programs differ, their nodes repeat."""
+    return tuple(language.table[op].parameters(w_in, w_out, dict(attributes)))
 
 
 def body_parameters(language: Language, body: Graph, width: int) -> Iterable[Parameter]:

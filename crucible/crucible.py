@@ -1,8 +1,10 @@
 """The Crucible: blueprints, tasks and seeds in, evaluations out; leaves training to the engines."""
 
+import gc
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Literal, NamedTuple, get_args
 
@@ -155,6 +157,12 @@ class Crucible:
         progress: Progress | None = None,
     ) -> list[TaskResult]:
         """Return one result a (blueprint, task, seed), in their order."""
+        with _garbage_uncollected():
+            return self._run_jobs(runs, fingerprints, progress)
+
+    def _run_jobs(
+        self, runs: Sequence[tuple[Blueprint, Task, int]], fingerprints: bool, progress: Progress | None
+    ) -> list[TaskResult]:
         results: list[TaskResult | None] = [None] * len(runs)
         programs: dict[tuple[str, Task], tuple[Program, str]] = {}
         waiting: dict[Task, list[tuple[int, Job]]] = defaultdict(list)
@@ -182,7 +190,7 @@ class Crucible:
     def _excess(self, blueprint: Blueprint, program: Program, task: Task) -> str:
         """Return which cap a program exceeds, or nothing."""
         time = _longest(task)
-        parameters = num_parameters(blueprint.graph, self.width, self._language)
+        parameters = program.num_slot_parameters
         if parameters > self._max_parameters:
             return f"{parameters} parameters exceed max_parameters = {self._max_parameters}"
         operations = flops(blueprint.graph, self.width, time, self._language)
@@ -204,6 +212,18 @@ class Crucible:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _garbage_uncollected() -> Iterator[None]:
+    """Let the search for cycles wait: thousands of plain records would set it off again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def num_cores() -> int:

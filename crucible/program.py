@@ -121,6 +121,12 @@ class Program:
         return sum(parameter.size for parameter in self.parameters)
 
     @property
+    def num_slot_parameters(self) -> int:
+        """Trainable scalars of the blueprint alone."""
+        host = (*self.nodes[1].parameters, *self.nodes[-1].parameters)
+        return self.num_parameters - sum(parameter.size for parameter in host)
+
+    @property
     def input_width(self) -> int:
         """Width of the task's input."""
         return self.nodes[0].signature.width

@@ -43,7 +43,7 @@ class NativeEngine(Engine):
     """
 
     name = "native"
-    version = 1
+    version = 2
 
     def __init__(
         self,

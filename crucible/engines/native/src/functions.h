@@ -35,7 +35,10 @@ NATIVE_INLINE Vec exponential_minus_one(Vec x) { NATIVE_BY_LANE(std::expm1(v)); 
 NATIVE_INLINE Vec hyperbolic_tangent(Vec x) { NATIVE_BY_LANE(std::tanh(v)); }
 NATIVE_INLINE Vec sine(Vec x) { NATIVE_BY_LANE(std::sin(v)); }
 NATIVE_INLINE Vec cosine(Vec x) { NATIVE_BY_LANE(std::cos(v)); }
-NATIVE_INLINE Vec normal_below(Vec x, Vec) { NATIVE_BY_LANE(std::erfc(-v * SQRT_HALF) / 2); }
+NATIVE_INLINE Vec normal_below(Vec x) { NATIVE_BY_LANE(std::erfc(-v * SQRT_HALF) / 2); }
+NATIVE_INLINE Vec gelu_slope(Vec x) {
+    NATIVE_BY_LANE(std::erfc(-v * SQRT_HALF) / 2 + v * std::exp(-v * v / 2) * INVERSE_SQRT_TWO_PI);
+}
 
 #undef NATIVE_BY_LANE
 
@@ -90,26 +93,39 @@ NATIVE_INLINE Vec logarithm(Vec x) {
 
 NATIVE_INLINE Vec exponential_minus_one(Vec x) { return exponential(x) - 1; }
 
-NATIVE_INLINE Vec hyperbolic_tangent(Vec x) {
-    const S coefficients[] = {
-        1.0f, -3.333326338e-01f, 1.333118577e-01f, -5.372523159e-02f, 2.060314708e-02f, -5.672421668e-03f};
-    const S small = 0.625f; // below it the quotient would cancel
-    const Vec size = magnitude(x);
-    const Vec far = 1 - 2 / (exponential(2 * size) + 1);
-    const Vec near = x * polynomial(x * x, coefficients);
-    return size < small ? near : (x < 0 ? -far : far);
+// An odd function on [-most, most], beyond which it stays as it is: x P(x^2) / Q(x^2).
+template <int N, int M>
+NATIVE_INLINE Vec odd_rational(Vec x, S most, const S (&above)[N], const S (&below)[M]) {
+    const Vec held = smaller(splat(most), larger(splat(-most), x)); // an undefined x stays
+    const Vec square = held * held;
+    return held * polynomial(square, above) / polynomial(square, below);
 }
 
-// Standard normal distribution at x, where `bell` = exp(-x^2 / 2): a polynomial in 1 / (1 + p |x|) times the
-// bell, the form of Abramowitz and Stegun (1964), 26.2.17, with coefficients of our own.
-NATIVE_INLINE Vec normal_below(Vec x, Vec bell) {
-    const S coefficients[] = {9.241173505e-02f, 9.241245556e-02f,  8.744013968e-02f, 7.763300703e-02f,
-                              6.326745068e-02f, 4.524347101e-02f,  4.171069714e-02f, -2.215706306e-02f,
-                              6.532713823e-02f, -5.786757566e-02f, 1.457854844e-02f};
-    const S p = 0.2316419f;
-    const Vec t = 1 / (1 + p * magnitude(x));
-    const Vec tail = bell * t * polynomial(t, coefficients);
-    return x < 0 ? tail : 1 - tail;
+NATIVE_INLINE Vec hyperbolic_tangent(Vec x) {
+    const S above[] = {9.999999753e-01f, 1.338363580e-01f, 3.498631318e-03f, 2.065633883e-05f,
+                       1.341396845e-08f};
+    const S below[] = {1.0f, 4.671695186e-01f, 2.588871444e-02f, 3.290496062e-04f, 7.802180208e-07f};
+    return odd_rational(x, 9.02f, above, below);
+}
+
+// Standard normal distribution at x; from the bound on its lower tail is nothing beside one.
+NATIVE_INLINE Vec normal_below(Vec x) {
+    const S above[] = {3.989422354e-01f, 3.266829756e-02f, 4.616191313e-03f,
+                       1.581462242e-04f, 6.418658849e-06f, 2.463912744e-08f};
+    const S below[] = {1.0f,             2.485533992e-01f, 2.799753266e-02f,
+                       1.824314025e-03f, 7.092295883e-05f, 1.257028017e-06f};
+    const S most = 5.2f;
+    const Vec share = S(0.5) + odd_rational(x, most, above, below);
+    return x < -most ? Vec{} : share;
+}
+
+// d/dx of x normal_below(x).
+NATIVE_INLINE Vec gelu_slope(Vec x) {
+    const S above[] = {7.978853175e-01f, -3.094305237e-02f, 1.421895465e-02f,
+                       2.061080543e-05f, 3.580259554e-05f,  1.908622943e-07f};
+    const S below[] = {1.0f,             2.945598095e-01f, 4.098879026e-02f,
+                       3.521835815e-03f, 1.920648542e-04f, 8.886803853e-06f};
+    return S(0.5) + odd_rational(x, 5.5f, above, below);
 }
 
 // Quarter turns of x and what remains of it, in [-pi/4, pi/4]; pi/2 in three parts, exact up to 2^13 turns.

@@ -113,12 +113,13 @@ static void multiply(const Product& p) {
 
 // Rows `x` of `width` channels, columns [0, count), as `to[column][padded]`; the padding is zero.
 static void transpose(const S* x, long x_row, long width, long count, S* to, long padded) {
+    alignas(ALIGNMENT) static const S zeros[CHUNK] = {};
     for (long channel = 0; channel < padded; channel += LANES) {
-        const long rows = width - channel < LANES ? width - channel : LANES;
+        const S* rows[LANES];
+        for (int r = 0; r < LANES; ++r) rows[r] = channel + r < width ? x + (channel + r) * x_row : zeros;
         for (long column = 0; column < count; column += LANES) {
-            Vec square[LANES] = {};
-            for (long r = 0; r < rows; ++r) square[r] = load(x + (channel + r) * x_row + column);
-            transpose_square(square);
+            Vec square[LANES];
+            load_transposed(rows, column, square);
             for (int r = 0; r < LANES; ++r) store(to + (column + r) * padded + channel, square[r]);
         }
     }

@@ -33,12 +33,8 @@ struct Elu {
 };
 
 struct Gelu {
-    NATIVE_INLINE Vec bell(Vec x) { return exponential(x * x * S(-0.5)); }
-    NATIVE_INLINE Vec value(Vec x) { return x * normal_below(x, bell(x)); }
-    NATIVE_INLINE Vec slope(Vec x, Vec) {
-        const Vec density = bell(x);
-        return normal_below(x, density) + x * density * INVERSE_SQRT_TWO_PI;
-    }
+    NATIVE_INLINE Vec value(Vec x) { return x * normal_below(x); }
+    NATIVE_INLINE Vec slope(Vec x, Vec) { return gelu_slope(x); }
 };
 
 struct Silu {
