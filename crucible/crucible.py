@@ -20,6 +20,8 @@ from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.chunks import job_bytes
+from crucible.engines.cuda.engine import PersistentEngine
+from crucible.engines.cuda.launcher import CudaLauncher
 from crucible.engines.kernels import KERNELS, Kernel, ModuleKernel
 from crucible.engines.native.engine import NativeEngine
 from crucible.engines.native.library import load_library
@@ -30,7 +32,7 @@ from crucible.latency import LatencyTable
 from crucible.program import Program, build_program
 from curricula.task import Task
 
-EngineName = Literal["auto", "batched", "native", "reference"]
+EngineName = Literal["auto", "batched", "native", "persistent", "reference"]
 
 
 class Run(NamedTuple):
@@ -48,10 +50,11 @@ class Crucible:
         width: D of the host, a multiple of 16.
         latency_table: predicts latencies where present.
 
-    `engine` is `reference`, `batched`, `native`, or `auto`: the native one on a CPU where it was built, else
-    the batched one. What a run may cost is bounded before it starts, by `max_parameters` of the blueprint,
-    `max_flops` for one example forward, `max_memory_bytes` of one training, and while it runs by
-    `max_seconds` for one training: beyond the former it is `rejected`, beyond the latter `timed_out`.
+    `engine` is `reference`, `batched`, `native` on a CPU, `persistent` on a CUDA device, or `auto`: the
+    native one on a CPU where it was built, else the batched one. What a run may cost is bounded before it
+    starts, by `max_parameters` of the blueprint, `max_flops` for one example forward, `max_memory_bytes` of
+    one training, and while it runs by `max_seconds` for one training: beyond the former it is `rejected`,
+    beyond the latter `timed_out`.
 
     `language` and `kernels` make room for a caller's own ops: rows of the op table with their modules, and
     batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's module member
@@ -255,7 +258,7 @@ def _build_engine(
     slow = {op: ModuleKernel(builder) for op, builder in modules.items() if op not in KERNELS}
     own = {**slow, **(kernels or {})}
     name, _ = find_engine(name, device)
-    if name in ("batched", "reference"):
+    if name in ("batched", "persistent", "reference"):
         effort.check(name)
     if name == "batched":
         return BatchedEngine(device, num_workers, own, max_seconds=max_seconds)
@@ -263,6 +266,13 @@ def _build_engine(
         if device.type != "cpu":
             raise CrucibleError(f"engine 'native' runs on the CPU alone, and device '{device}' was asked for")
         return NativeEngine(num_workers, own, max_seconds=max_seconds, effort=effort)
+    if name == "persistent":
+        if device.type != "cuda":
+            raise CrucibleError(
+                f"engine 'persistent' runs on CUDA devices alone, and device '{device}' was asked for; "
+                "use the engine 'native' or 'batched', or device 'cuda'"
+            )
+        return PersistentEngine(CudaLauncher(device), own, max_seconds=max_seconds)
     if name == "reference":
         return ReferenceEngine(device, modules, max_seconds=max_seconds)
     raise CrucibleError(f"engine '{name}' is unknown; expected one of {', '.join(get_args(EngineName))}")

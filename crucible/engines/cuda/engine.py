@@ -1,0 +1,212 @@
+"""The persistent engine: one thread block a blueprint, from first to last step; foreign ops go to 'batched'.
+
+The kernels read the native engine's node records and keep its statuses. Axes: J jobs, K steps, P parameters.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import torch
+
+from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
+from crucible.engines.batched import BatchedEngine
+from crucible.engines.cuda.launcher import Launcher, Running
+from crucible.engines.cuda.request import (
+    OK,
+    OUT_OF_MEMORY,
+    STOPPED,
+    TIMED_OUT,
+    Arrays,
+    question_of,
+    training_of,
+)
+from crucible.engines.cuda.sources import rows
+from crucible.engines.kernels import Kernel
+from crucible.engines.native.records import DISSOLVED, ops_of
+from crucible.evaluation import TaskResult
+from crucible.program import Program
+from crucible.statistics import curve_statistics, judged
+from curricula.task import Split, Task
+
+#: How often progress is reported and an interruption is noticed.
+POLL_S = 0.05
+#: Bytes at whose multiples the memory of each job starts, in scalars of any dtype.
+ALIGNMENT = 64
+
+_LOG = logging.getLogger(__name__)
+
+
+class PersistentEngine(Engine):
+    """One blueprint a thread block, in one launch for as many as memory holds.
+
+    Attributes:
+        max_seconds: after so long a job ends with the status `timed_out`, counted from its block's start.
+    """
+
+    name = "persistent"
+    version = 1
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        kernels: Mapping[str, Kernel] | None = None,
+        *,
+        max_seconds: float = MAX_SECONDS,
+    ) -> None:
+        self.device = launcher.device
+        self.max_seconds = max_seconds
+        self._launcher = launcher
+        # A caller's own kernel means another computation than the row of that name.
+        self._rows = {op: row for op, row in rows().items() if op not in (kernels or {})}
+        self._batched = BatchedEngine(self.device, 1, kernels, max_seconds=max_seconds)
+        self._reported: frozenset[str] = frozenset()
+
+    @property
+    def engine_id(self) -> str:
+        """The kernels' version, and the batched engine's identity for what is left to it."""
+        return f"{self.name}-{self.version}+{self._batched.engine_id}"
+
+    def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
+        """Return the ops that the kernels do not have; the batched engine trains their programs."""
+        return frozenset(ops) - self._rows.keys() - DISSOLVED
+
+    def train(
+        self,
+        jobs: Sequence[Job],
+        task: Task,
+        *,
+        fingerprints: bool = False,
+        progress: Progress | None = None,
+    ) -> list[TaskResult]:
+        """Train and examine every job; those with a foreign op go to the batched engine, as the log says."""
+        missing = [self.missing_ops(ops_of(job.program)) for job in jobs]
+        own = [i for i, ops in enumerate(missing) if not ops]
+        foreign = [i for i, ops in enumerate(missing) if ops]
+        self._report(frozenset().union(*missing))
+        results: dict[int, TaskResult] = {}
+        for chosen, train in ((own, self._train), (foreign, self._batched.train)):
+            if chosen:
+                part = train([jobs[i] for i in chosen], task, fingerprints=fingerprints, progress=progress)
+                results.update(zip(chosen, part, strict=True))
+        return [results[i] for i in range(len(jobs))]
+
+    def _report(self, ops: frozenset[str]) -> None:
+        if not ops <= self._reported:
+            self._reported |= ops
+            _LOG.info("no persistent kernel for %s: such blueprints go to the batched engine", sorted(ops))
+
+    def _train(
+        self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
+    ) -> list[TaskResult]:
+        arrays = training_of(jobs, task, self._rows, fingerprints, self.max_seconds, self.device)
+        self._run("train", arrays, progress)
+        losses_JK, norms_JK = arrays.take("losses").numpy(), arrays.take("norms").numpy()
+        scores_J2, statuses_J = arrays.take("scores").numpy(), arrays.take("statuses").tolist()
+        prints = arrays.take("fingerprints").numpy() if fingerprints else None
+        results = []
+        for i, (job, status) in enumerate(zip(jobs, statuses_J, strict=True)):
+            assert status != STOPPED, "a job that was not cancelled has an end"
+            if status == TIMED_OUT:
+                results.append(timed_out(job, task, self.max_seconds))
+            elif status == OUT_OF_MEMORY:
+                reason = f"one job needs more memory than device '{self.device}' has left"
+                results.append(
+                    TaskResult(task=task.name, seed=job.seed, status="out_of_memory", reason=reason)
+                )
+            else:
+                assert status == OK
+                statistics = curve_statistics(losses_JK[i], norms_JK[i], task)
+                scores = {"validation": float(scores_J2[i, 0]), "test": float(scores_J2[i, 1])}
+                fingerprint = None if prints is None else prints[i].copy()
+                results.append(judged(task, job.seed, statistics, scores, fingerprint))
+        return results
+
+    def _run(self, kernel: str, arrays: Arrays, progress: Progress | None) -> None:
+        """Measure all jobs, then run as many at once as memory holds, the costliest first."""
+        request, launcher = arrays.request, self._launcher
+        _wait(launcher.launch("measure", -(-request.num_jobs // 32), request, arrays.scalar))
+        sizes = [-(-size // ALIGNMENT) * ALIGNMENT for size in arrays.take("scalars").tolist()]
+        costs = arrays.take("costs").tolist()
+        queue = sorted(range(len(sizes)), key=costs.__getitem__, reverse=True)
+        limit = launcher.memory() // arrays.scalar.itemsize
+        statuses = arrays.take("statuses")
+        statuses[[i for i in queue if sizes[i] > limit]] = OUT_OF_MEMORY
+        arrays.put("statuses", statuses, torch.int32)
+        launches = _launches([i for i in queue if sizes[i] <= limit], sizes, limit)
+        queue = [i for launch in launches for i in launch]
+        starts = [0] * len(sizes)
+        for launch in launches:
+            place = 0
+            for i in launch:
+                starts[i], place = place, place + sizes[i]
+        arrays.put("queue", torch.tensor(queue), torch.int32)
+        arrays.put("arena_starts", torch.tensor(starts), torch.int64)
+        most = max((sum(sizes[i] for i in launch) for launch in launches), default=0)
+        arrays.fill("arena", (most,), 0, arrays.scalar)
+        mailbox = launcher.mailbox()
+        arrays.place("num_done", mailbox[:1])
+        arrays.place("is_cancelled", mailbox[1:])
+        if progress is not None and len(queue) < len(sizes):
+            progress(len(sizes) - len(queue))
+        request.first = 0
+        for launch in launches:
+            running = launcher.launch(kernel, len(launch), request, arrays.scalar)
+            for num_new in _new_jobs(running, mailbox, request.first):
+                if progress is not None and num_new:
+                    progress(num_new)
+            request.first += len(launch)
+
+    def loss_and_gradients(
+        self,
+        programs: Sequence[Program],
+        parameters: Sequence[torch.Tensor],
+        inputs_BTF: torch.Tensor,
+        targets_B: torch.Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> list[tuple[float, torch.Tensor]]:
+        """Differentiate each program in a block of its own, in `dtype` (float32 or float64) throughout."""
+        if any(self.missing_ops(ops_of(program)) for program in programs):
+            return self._batched.loss_and_gradients(programs, parameters, inputs_BTF, targets_B, dtype)
+        batch = Split(inputs=inputs_BTF, targets=targets_B)
+        arrays = question_of(programs, parameters, self._rows, batch, dtype, self.device)
+        self._run("differentiate", arrays, None)
+        losses = arrays.take("losses")[:, 0].tolist()
+        gradients = arrays.take("gradients").split([len(flat_P) for flat_P in parameters])
+        return list(zip(losses, gradients, strict=True))
+
+    def close(self) -> None:
+        """Release what the batched engine holds."""
+        self._batched.close()
+
+
+def _launches(queue: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:
+    """Return the jobs of each launch, none of which takes more than `limit` scalars."""
+    launches: list[list[int]] = []
+    filled = limit
+    for i in queue:
+        if filled + sizes[i] > limit:
+            launches.append([])
+            filled = 0
+        launches[-1].append(i)
+        filled += sizes[i]
+    return launches
+
+
+def _wait(running: Running) -> None:
+    while not running.wait(POLL_S):
+        pass
+
+
+def _new_jobs(running: Running, mailbox: torch.Tensor, reported: int) -> Iterator[int]:
+    """Yield from time to time how many jobs have ended since; whatever the caller raises ends the others."""
+    is_over = False
+    try:
+        while not is_over:
+            is_over = running.wait(POLL_S)
+            num_done = int(mailbox[0])
+            yield num_done - reported
+            reported = num_done
+    finally:
+        if not is_over:
+            mailbox[1] = 1
+            _wait(running)
