@@ -35,6 +35,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 import torch
+from cuda_rows import cuda_rows
 from gemm_floor import peak_gflops, training_gemm_flops
 from plain_loop import timed_loop, timed_reference
 from preflight import check
@@ -140,6 +141,8 @@ def _arguments() -> argparse.Namespace:
 
 def engines_on(device: str) -> dict[str, Build]:
     """Return the engines that train a whole sample, by the name of their rows."""
+    if device != "cpu":
+        return dict(cuda_rows())
     found: dict[str, Build] = {
         "batched": lambda width, device, cores: Crucible(width, "batched", device, cores)
     }
