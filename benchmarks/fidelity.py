@@ -23,10 +23,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-from benchmarks.fidelity_plan import LONG, LOOP_LANGUAGE, QUICK, SAMPLES, Setting, draw_sample, is_legal
+from benchmarks.fidelity_plan import (
+    LONG,
+    LOOP_LANGUAGE,
+    OTHERS,
+    QUICK,
+    SAMPLES,
+    Setting,
+    draw_sample,
+    is_legal,
+)
 from benchmarks.fidelity_report import report
 from benchmarks.preflight import check
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, parse
+from crucible.effort import FULL
 from crucible.engines.base import Job, single_thread
 from crucible.engines.native.engine import NativeEngine
 from crucible.evaluation import TaskResult
@@ -136,9 +146,8 @@ def train_missing(
 ) -> None:
     """Train whatever is not on disk, the cheap first, until done or out of time."""
     start = time.perf_counter()
-    engine = NativeEngine(workers)
-    trainings.begin({"engine_id": engine.engine_id, "language": LOOP_LANGUAGE.version_hash})
-    examiner = Examiner(engine)
+    examiner = Examiner(workers)
+    trainings.begin({"engine_id": examiner.engine_id, "language": LOOP_LANGUAGE.version_hash})
     with single_thread():
         for batch in missing(trainings, num, samples, tasks):
             if time.perf_counter() - start > 60 * minutes:
@@ -158,7 +167,7 @@ def missing(trainings: Trainings, num: int, samples: Sequence[str], tasks: Seque
     """Yield the trainings that are not on disk, in batches."""
     drawn = {sample: draw_sample(sample, num) for sample in samples}
     for sample, blueprints in drawn.items():
-        for settings in (QUICK, LONG):
+        for settings in (QUICK, LONG, OTHERS):
             for task in tasks:
                 pairs = [(setting, seed) for setting in settings for seed in setting.seeds]
                 for setting, seed in sorted(pairs, key=lambda pair: pair[1]):
@@ -171,11 +180,17 @@ def missing(trainings: Trainings, num: int, samples: Sequence[str], tasks: Seque
 class Examiner:
     """Trains batches and reads held-out losses, or redundancies, off what the slot or the readout says."""
 
-    def __init__(self, engine: NativeEngine) -> None:
-        self._engine = engine
+    def __init__(self, num_workers: int) -> None:
+        efforts = {setting.effort for setting in (*QUICK, *LONG, *OTHERS)}
+        self._engines = {effort: NativeEngine(num_workers, effort=effort) for effort in efforts}
         self._hall = [parse(h.tokens, LOOP_LANGUAGE) for h in HUMAN_BLUEPRINTS if is_legal(h.tokens)]
         self._hall = self._hall[:: max(1, len(self._hall) // HALL_SIZE)][:HALL_SIZE]
         self._halls: dict[tuple[str, Setting], torch.Tensor] = {}
+
+    @property
+    def engine_id(self) -> str:
+        """Identifies the engine; how little it may do stands in a setting's name."""
+        return self._engines[FULL].engine_id
 
     def train(self, batch: Batch) -> list[dict]:
         """Return the finished batch as lines."""
@@ -191,6 +206,7 @@ class Examiner:
                 **{name: _plain(getattr(result, name)) for name in FIELDS},
                 "solved_step": result.solved_step,
                 "num_steps": batch.setting.of(task_named(batch.task)).num_steps,
+                "num_steps_taken": result.num_steps,
                 **extra,
             }
             for b, result, extra in zip(batch.blueprints, results, extras, strict=True)
@@ -206,7 +222,7 @@ class Examiner:
         if not batch.setting.is_printed:
             task = Probed.of(task, batch.seed)
             jobs = [replace(job, program=_speaking(job.program)) for job in jobs]
-        return self._engine.train(jobs, task, fingerprints=True)
+        return self._engines[batch.setting.effort].train(jobs, task, fingerprints=True)
 
     def _redundancies(self, batch: Batch, results: Sequence[TaskResult]) -> list[dict]:
         """Return each blueprint's nearest CKA in a hall of humans trained in the same way."""

@@ -7,6 +7,7 @@ from functools import cache
 
 from blueprints import HUMAN_BLUEPRINTS, LANGUAGE, Blueprint, BlueprintError, Language, flops, mutate, parse
 from blueprints import random_program as draw_program
+from crucible.effort import FULL, STOP, Effort
 from curricula.task import Task
 
 #: The language of the default run, as `tamiyo.config.LanguageConfig` has it.
@@ -27,6 +28,7 @@ class Setting:
         steps: optimiser steps, as a multiple of the task's own.
         learning_rate: of Adam.
         seeds: of the trainings.
+        effort: what a training may be spared.
         is_printed: whether redundancy is measured on the representation of the task's probe set; else the
             held-out loss is, on the test split.
     """
@@ -35,13 +37,14 @@ class Setting:
     steps: float = 1.0
     learning_rate: float = 1e-2
     seeds: tuple[int, ...] = tuple(range(8))
+    effort: Effort = FULL
     is_printed: bool = False
 
     @property
     def name(self) -> str:
         """What the lines on disk call it."""
         printed = " printed" if self.is_printed else ""
-        return f"D{self.width} x{self.steps:g} lr{self.learning_rate:g}{printed}"
+        return f"D{self.width} x{self.steps:g} lr{self.learning_rate:g}{self.effort.id}{printed}"
 
     def of(self, task: Task) -> Task:
         """Return `task` with these steps and learning rate; its name, and so its batches, stay."""
@@ -49,13 +52,22 @@ class Setting:
 
 
 DEFAULT = Setting()
+#: What every table needs.
 QUICK = (
     DEFAULT,
     *(Setting(steps=steps) for steps in (0.25, 0.5, 2.0)),
-    *(Setting(learning_rate=rate, seeds=(0, 1, 2, 3)) for rate in (3e-3, 3e-2)),
-    Setting(steps=0.5, learning_rate=2e-2, seeds=(0, 1, 2, 3)),
-    Setting(width=32, seeds=(0, 1, 2, 3)),
     Setting(seeds=(0, 1), is_printed=True),
+)
+FEW = (0, 1, 2, 3)
+#: Further ways, compared where they are there.
+OTHERS = (
+    *(Setting(learning_rate=rate, seeds=FEW) for rate in (3e-3, 3e-2)),
+    Setting(steps=0.5, learning_rate=2e-2, seeds=FEW),
+    Setting(width=32, seeds=FEW),
+    *(Setting(steps=steps, effort=STOP, seeds=FEW) for steps in (1.0, 2.0)),
+    Setting(steps=2.0, learning_rate=5e-3, seeds=FEW),
+    Setting(steps=4.0, seeds=FEW),
+    Setting(steps=4.0, learning_rate=3e-3, seeds=FEW),
 )
 LONG = tuple(
     Setting(width=32, steps=5.0, learning_rate=rate, seeds=(100, 101, 102, 103), is_printed=True)
@@ -89,19 +101,20 @@ def is_legal(tokens: Sequence[str]) -> bool:
     return True
 
 
-def cost(setting: Setting, task: Task) -> float:
+def cost(setting: Setting, task: Task, share: float = 1.0) -> float:
     """Return the FLOPs of one training and its exams as a multiple of the default one's.
 
-    A training step counts three forward passes. A wider host weighs as it does for the random sample.
+    A training step counts three forward passes; `share` of the steps are taken. A wider host weighs as it
+    does for the random sample.
     """
-    return _passes(setting.of(task)) / _passes(DEFAULT.of(task)) * _width_factor(setting.width)
+    return _passes(setting.of(task), share) / _passes(DEFAULT.of(task), 1.0) * _width_factor(setting.width)
 
 
-def _passes(task: Task) -> int:
+def _passes(task: Task, share: float) -> float:
     """Return the steps in time that all forward passes of one training take."""
     splits = task.splits(0)
     exams = sum(split.inputs.shape[0] * split.inputs.shape[1] for split in (splits.validation, splits.test))
-    return 3 * task.num_steps * task.batch_size * splits.train.inputs.shape[1] + exams
+    return 3 * share * task.num_steps * task.batch_size * splits.train.inputs.shape[1] + exams
 
 
 @cache

@@ -13,12 +13,23 @@ import numpy as np
 import torch
 
 from benchmarks.fidelity_picture import draw
-from benchmarks.fidelity_plan import DEFAULT, LONG, LOOP_LANGUAGE, QUICK, SAMPLES, Setting, cost, draw_sample
+from benchmarks.fidelity_plan import (
+    DEFAULT,
+    LONG,
+    LOOP_LANGUAGE,
+    OTHERS,
+    QUICK,
+    SAMPLES,
+    Setting,
+    cost,
+    draw_sample,
+)
 from benchmarks.fidelity_scores import CURRICULUM, DEFINITIONS, Exam, View, choices, exams, probability
 from benchmarks.ranks import Estimate, against, kendall, retest
 from benchmarks.reseeding import as_plain, replay
 from benchmarks.reseeding import table as reseeding_table
 from blueprints.cost import num_parameters
+from crucible.effort import FULL
 from crucible.reward import RewardBounds, RewardWeights, log_scale
 from crucible.variance import split_variance
 from curricula.suites import TASKS, task_named
@@ -236,8 +247,8 @@ def _terms_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 
 def settings(exam: Exam) -> Iterator[dict[str, Any]]:
     """Yield one row a way to score, with its cost in FLOPs of the default one."""
-    unprinted = [setting for setting in QUICK if not setting.is_printed]
-    for setting in unprinted:
+    unprinted = [setting for setting in (*QUICK, *OTHERS) if not setting.is_printed]
+    for setting in (s for s in unprinted if all(view.has(s) for view in exam.views)):
         for num in (1, 2, 4):
             yield _setting_row(exam, setting, "test accuracy", num)
     for num in (3, 4):
@@ -254,9 +265,8 @@ def _setting_row(
 ) -> dict[str, Any]:
     quick_NS = exam.quick(setting, DEFINITIONS[definition])
     column_NC, pairs = choices(quick_NS, num, median=median)
-    tasks = [task_named(view.task) for view in exam.views]
-    weights = [_task_cost(task.name) for task in tasks]
-    factor = np.average([cost(setting, task) for task in tasks], weights=weights)
+    weights = [_task_cost(view.task) for view in exam.views]
+    factor = np.average([_cost(setting, view) for view in exam.views], weights=weights)
     return {
         "setting": setting.name,
         "score": definition,
@@ -266,6 +276,15 @@ def _setting_row(
         "kendall": against(column_NC[:, :1], exam.long(), kendall),
         "retest": retest(pairs) if pairs else None,
     }
+
+
+def _cost(setting: Setting, view: View) -> float:
+    """Return the cost on a task, weighed by the share of steps that were taken where some were spared."""
+    task = task_named(view.task)
+    if setting.effort == FULL:
+        return cost(setting, task)
+    taken = np.nanmean([view.column(setting, seed, "num_steps_taken") for seed in setting.seeds])
+    return cost(setting, task, share=float(taken) / setting.of(task).num_steps)
 
 
 @cache

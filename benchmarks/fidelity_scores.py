@@ -35,6 +35,11 @@ class View:
     ids: tuple[tuple[str, str], ...]
     rows: Mapping[tuple[str, str, int, str], Mapping]
 
+    def has(self, setting: Setting) -> bool:
+        """Say whether every blueprint has all trainings of a setting."""
+        pairs = ((pair, seed) for pair in self.ids for seed in setting.seeds)
+        return all((sample, setting.name, seed, id_) in self.rows for (sample, id_), seed in pairs)
+
     def column(self, setting: Setting, seed: int, field: str) -> np.ndarray:
         """Return one field `[N]`; NaN where it holds no number or the training failed."""
         values = []

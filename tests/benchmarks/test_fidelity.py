@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from benchmarks.fidelity import Batch, Examiner, Trainings, held_out, missing
-from benchmarks.fidelity_plan import DEFAULT, LONG, LOOP_LANGUAGE, QUICK, Setting, cost, draw_sample
+from benchmarks.fidelity_plan import DEFAULT, LONG, LOOP_LANGUAGE, OTHERS, QUICK, Setting, cost, draw_sample
 from benchmarks.fidelity_scores import choices, exams, probability
 from benchmarks.ranks import against, kendall, resamples, retest, spearman
 from benchmarks.reseeding import replay
 from blueprints import parse
 from crucible import Crucible
-from crucible.engines.native.engine import NativeEngine
 from crucible.engines.native.library import find_library
 from curricula.suites import task_named
 
@@ -115,6 +114,7 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one():
     assert LONG[0].of(temporal).num_steps == 5 * temporal.num_steps
     assert cost(DEFAULT, temporal) == 1.0
     assert 0.5 < cost(Setting(steps=0.5), temporal) < 0.55
+    assert cost(DEFAULT, temporal, share=0.5) == cost(Setting(steps=0.5), temporal)
     assert cost(Setting(width=32), temporal) > 2
 
 
@@ -124,7 +124,7 @@ def test_a_line_holds_what_the_crucible_and_the_readout_say(task):
     blueprints = (parse("RES_START LINEAR OUT_DIM_IN GELU RES_END".split()), *draw_sample("random", 3))
     setting = Setting(steps=0.25)
     batch = Batch(sample="random", task=task, setting=setting, seed=5, blueprints=blueprints)
-    examiner = Examiner(NativeEngine(1))
+    examiner = Examiner(1)
     lines, results = examiner.train(batch), examiner.results(batch)
     with Crucible(engine="native", num_workers=1, language=LOOP_LANGUAGE) as crucible:
         expected = crucible.evaluate(blueprints, [setting.of(task_named(task))], [5])
@@ -166,7 +166,7 @@ def test_what_is_missing_is_every_setting_and_seed_once(tmp_path):
     trainings = Trainings(tmp_path / "trainings.jsonl")
     batches = list(missing(trainings, 3, ["random"], ["xor"]))
     keys = [batch.key(b) for batch in batches for b in batch.blueprints]
-    assert len(keys) == len(set(keys)) == 3 * sum(len(s.seeds) for s in (*QUICK, *LONG))
+    assert len(keys) == len(set(keys)) == 3 * sum(len(s.seeds) for s in (*QUICK, *LONG, *OTHERS))
     trainings.known |= set(keys[:-2])
     rest = [batch.key(b) for batch in missing(trainings, 3, ["random"], ["xor"]) for b in batch.blueprints]
     assert rest == keys[-2:]
