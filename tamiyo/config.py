@@ -134,6 +134,7 @@ class CrucibleConfig:
         engine: `native`, `batched` or `reference`; `auto` takes the fastest that there is.
         num_workers: cores that train; 0 takes all.
         max_seconds: what one training may take before it is ended.
+        num_seeds: fresh seeds that a blueprint is trained with on each task whenever it is proposed.
         max_seeds: most seeds that one blueprint is ever trained with on one task.
         reseed_share: share of a generation's distinct blueprints, the best ones, that are trained from fresh
             seeds before the strategy hears their rewards; 0 for none.
@@ -146,6 +147,7 @@ class CrucibleConfig:
     engine: EngineName = "auto"
     num_workers: int = 0
     max_seconds: float = MAX_SECONDS
+    num_seeds: int = 1
     max_seeds: int = 4
     reseed_share: float = 0.0
     reseed_seeds: int = 1
@@ -154,7 +156,11 @@ class CrucibleConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "num_workers")
-        _at_least(self, 1, "max_seeds", "reseed_seeds")
+        _at_least(self, 1, "num_seeds", "reseed_seeds")
+        if self.num_seeds > self.max_seeds:
+            raise ConfigError(
+                f"crucible.num_seeds is {self.num_seeds}; expected at most max_seeds = {self.max_seeds}"
+            )
         if not self.max_seconds > 0:
             raise ConfigError(f"crucible.max_seconds is {self.max_seconds}; expected more than 0")
         if not 0 <= self.reseed_share <= 1:

@@ -81,9 +81,11 @@ class Judge:
         weights: of the reward's terms.
         bounds: of the reward's scales.
         hall_of_fame_size: entries that redundancy is measured against.
+        num_seeds: fresh seeds that a blueprint gets on every task whenever it is proposed, as far as it has
+            any left.
         reseed_share: share of a batch's distinct blueprints, those of the highest rewards, that get fresh
             seeds before the strategy hears its reward.
-        reseed_seeds: fresh seeds that each of them gets on every task, as far as it has any left.
+        reseed_seeds: fresh seeds that each of them gets, likewise.
     """
 
     language: Language
@@ -94,6 +96,7 @@ class Judge:
     weights: RewardWeights
     bounds: RewardBounds
     hall_of_fame_size: int
+    num_seeds: int = 1
     reseed_share: float = 0.0
     reseed_seeds: int = 1
 
@@ -112,9 +115,9 @@ class Judge:
     ) -> Judgement:
         """Judge `programs` on `tasks`, the newest last.
 
-        A blueprint without evidence is trained from the first seed on each task; one with evidence on fewer
-        than all seeds is trained from one fresh seed more; a (blueprint, task, seed) is never repeated. The
-        best of them are then trained from `reseed_seeds` fresh seeds more.
+        A blueprint without evidence is trained from the first `num_seeds` seeds on each task, one with
+        evidence from as many fresh ones, until its seeds are spent; a (blueprint, task, seed) is never
+        repeated. The best of them are then trained from `reseed_seeds` fresh seeds more.
         `begin` hears, each time, how many trainings there will be, `progress` how many ended since its last
         call.
         """
@@ -127,7 +130,7 @@ class Judge:
         known = self.store.known_results(
             blueprints, engine_id, keys, run_id=self.run_id, with_fingerprints=True
         )
-        trained = self._train(self._jobs(blueprints.values(), tasks, known, 1), begin, progress)
+        trained = self._train(self._jobs(blueprints.values(), tasks, known, self.num_seeds), begin, progress)
         clock.lap("evaluate")
         snapshot = self.store.snapshot(self.hall_of_fame_size, keys, run_id=self.run_id, engine_id=engine_id)
         evidence = self._evidence(blueprints, tasks, known, trained)

@@ -173,6 +173,7 @@ def _engine(
             weights=config.reward.weights,
             bounds=config.reward.bounds,
             hall_of_fame_size=config.hall_of_fame.size,
+            num_seeds=config.crucible.num_seeds,
             reseed_share=config.crucible.reseed_share,
             reseed_seeds=config.crucible.reseed_seeds,
         ),

@@ -63,7 +63,14 @@ def test_types_are_checked_to_the_last_field(tmp_path):
 
 @pytest.mark.parametrize(
     "setting",
-    ["seed=3000000", "seed=-1", "crucible.max_seeds=1001", "crucible.reseed_share=1.1", "device=cuda:99"],
+    [
+        "seed=3000000",
+        "seed=-1",
+        "crucible.max_seeds=1001",
+        "crucible.reseed_share=1.1",
+        "crucible.num_seeds=5",
+        "device=cuda:99",
+    ],
 )
 def test_seeds_and_devices_out_of_range_are_refused(setting):
     with pytest.raises(TamiyoError, match=setting.split("=")[0]):

@@ -71,6 +71,16 @@ def test_evidence_grows_by_one_fresh_seed_a_generation_and_never_repeats(judge):
     assert seeds == [[10], [11], [12], [], []]
 
 
+def test_a_blueprint_gets_as_many_seeds_at_once_as_are_asked_for_and_left(judge):
+    thorough = dataclasses.replace(judge, num_seeds=2)
+    first = thorough.judge([MLP], [XOR])
+    assert seeds_by_program(first)[MLP] == [("xor", 10), ("xor", 11)]
+    scores = [max(0.0, 2 * r.score - 1) for r in first.verdicts[0].evaluation.results]
+    assert first.verdicts[0].reward.terms.task == pytest.approx(fmean(scores))
+    commit(thorough, first, 0)
+    assert seeds_by_program(thorough.judge([MLP], [XOR]))[MLP] == [("xor", 12)]
+
+
 def test_a_known_blueprint_is_trained_on_the_task_it_lacks(judge):
     commit(judge, judge.judge([MLP], [XOR]), 0)
     temporal = task_named("temporal")
