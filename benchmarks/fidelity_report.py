@@ -25,7 +25,7 @@ from benchmarks.fidelity_plan import (
     draw_sample,
 )
 from benchmarks.fidelity_scores import CURRICULUM, DEFINITIONS, Exam, View, choices, exams, probability
-from benchmarks.ranks import Estimate, against, kendall, retest
+from benchmarks.ranks import Estimate, against, in_order, kendall, retest
 from benchmarks.reseeding import as_plain, replay
 from benchmarks.reseeding import table as reseeding_table
 from blueprints.cost import num_parameters
@@ -116,6 +116,7 @@ def default_row(exam: Exam) -> dict[str, Any]:
         "num": len(long_N),
         "spearman": against(quick_NS, long_N),
         "kendall": against(quick_NS, long_N, kendall),
+        "in_order": against(quick_NS, long_N, in_order),
         "retest": retest(choices(quick_NS, 1)[1]),
         "retest_long": retest([halves]),
         "variance_within": split.within if split else None,
@@ -137,13 +138,13 @@ def _best_rates(exam: Exam) -> np.ndarray:
 
 def _default_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
-        "| exam | n | Spearman to long | Kendall | test-retest | long halves | var. between | within | ICC "
-        "| floor / saturated | unsaturated: n, Spearman | with right-class probability |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| exam | n | Spearman to long | Kendall | clear pairs in order | test-retest | long halves "
+        "| var. between | within | ICC | floor / saturated | unsaturated: n, Spearman | with right-class probability |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, r in rows.items():
         lines.append(
-            f"| {name} | {r['num']} | {r['spearman']} | {r['kendall']} | {r['retest']} "
+            f"| {name} | {r['num']} | {r['spearman']} | {r['kendall']} | {r['in_order']} | {r['retest']} "
             f"| {r['retest_long'].value:.3f} | {r['variance_between']:.5f} | {r['variance_within']:.5f} "
             f"| {r['icc']:.3f} | {r['share_floor']:.0%} / {r['share_saturated']:.0%} "
             f"| {r['num_unsaturated']}, {r['spearman_unsaturated']} | {r['spearman_unsaturated_fine']} |"
@@ -273,7 +274,7 @@ def _setting_row(
         "seeds": f"median of {num}" if median else str(num),
         "cost": float(num * factor),
         "spearman": against(column_NC, exam.long()),
-        "kendall": against(column_NC[:, :1], exam.long(), kendall),
+        "in_order": against(column_NC, exam.long(), in_order),
         "retest": retest(pairs) if pairs else None,
     }
 
@@ -296,12 +297,12 @@ def _task_cost(name: str) -> float:
 
 def _settings_table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| setting | score | seeds | cost | Spearman to long | test-retest |",
-        "|---|---|---|---|---|---|",
+        "| setting | score | seeds | cost | Spearman to long | clear pairs in order | test-retest |",
+        "|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         lines.append(
             f"| {r['setting']} | {r['score']} | {r['seeds']} | {r['cost']:.2f} | {r['spearman']} "
-            f"| {r['retest'] or '-'} |"
+            f"| {r['in_order']} | {r['retest'] or '-'} |"
         )
     return "\n".join(lines)

@@ -13,6 +13,8 @@ import numpy as np
 
 #: Resamples of every interval.
 NUM_RESAMPLES = 400
+#: Difference of long scores from which two blueprints count as clearly different.
+MARGIN = 0.05
 _SEED = 0x52414E4B
 
 
@@ -48,6 +50,18 @@ def kendall(x_N: np.ndarray, y_N: np.ndarray, weight_RN: np.ndarray | None = Non
         ((weight_RN @ (a * b)) * weight_RN).sum(1) for a, b in ((x_NN, y_NN), (x_NN, x_NN), (y_NN, y_NN))
     )
     return _ratio(xy, xx * yy)
+
+
+def in_order(score_N: np.ndarray, truth_N: np.ndarray, weight_RN: np.ndarray | None = None) -> np.ndarray:
+    """Return, for each row of weights, the share `[R]` of clearly different pairs that the score ranks right.
+
+    Clearly different are pairs whose truths lie `MARGIN` apart; a pair of equal scores is half right.
+    """
+    weight_RN = _weights(score_N, weight_RN)
+    clear_NN = np.abs(truth_N[:, None] - truth_N[None, :]) > MARGIN
+    right_NN = (1 + _signs(score_N) * _signs(truth_N)) / 2
+    right, all_ = (((weight_RN @ a) * weight_RN).sum(1) for a in (clear_NN * right_NN, clear_NN * 1.0))
+    return np.where(all_ > 0, right / np.maximum(all_, 1), np.nan)
 
 
 def against(score_NC: np.ndarray, truth_N: np.ndarray, coefficient: Coefficient = spearman) -> Estimate:

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.fidelity import Batch, Examiner, Trainings, held_out, missing
 from benchmarks.fidelity_plan import DEFAULT, LONG, LOOP_LANGUAGE, OTHERS, QUICK, Setting, cost, draw_sample
 from benchmarks.fidelity_scores import choices, exams, probability
-from benchmarks.ranks import against, kendall, resamples, retest, spearman
+from benchmarks.ranks import against, in_order, kendall, resamples, retest, spearman
 from benchmarks.reseeding import replay
 from blueprints import parse
 from crucible import Crucible
@@ -44,6 +44,13 @@ def test_kendalls_tau_b_by_hand():
     assert kendall(X, Y)[0] == pytest.approx((3 - 1) / 5)
 
 
+def test_clear_pairs_in_order_by_hand():
+    # Of the pairs of Y, 1 lies apart from the other three, and 3 from 2 and 2; X is right on the first three,
+    # tied on one and wrong on one of the others.
+    assert in_order(X, Y)[0] == pytest.approx((3 + 0.5 + 0) / 5)
+    assert in_order(Y, 0.01 * Y).tolist() == pytest.approx([math.nan], nan_ok=True)
+
+
 def test_the_coefficients_are_those_of_scipy():
     stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(1)
@@ -58,7 +65,7 @@ def test_weights_mean_repeats():
     x, y = rng.integers(0, 6, (2, 12)).astype(float)
     weight_RN = resamples(12, 5)
     assert (weight_RN.sum(1) == 12).all()
-    for coefficient in (spearman, kendall):
+    for coefficient in (spearman, kendall, in_order):
         repeated = [
             coefficient(np.repeat(x, w.astype(int)), np.repeat(y, w.astype(int)))[0] for w in weight_RN
         ]
