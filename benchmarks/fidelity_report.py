@@ -139,7 +139,8 @@ def _best_rates(exam: Exam) -> np.ndarray:
 def _default_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "| exam | n | Spearman to long | Kendall | clear pairs in order | test-retest | long halves "
-        "| var. between | within | ICC | floor / saturated | unsaturated: n, Spearman | with right-class probability |",
+        "| var. between | within | ICC | floor / saturated | unsaturated: n, Spearman "
+        "| with right-class probability |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, r in rows.items():
