@@ -65,7 +65,7 @@ def main() -> None:
     options = _options()
     check(options.device, options.json)
     check(options.device, options.picture)
-    sizes = Sizes(width=options.width)
+    sizes = Sizes(width=options.width, time=options.time)
     sample = draw_sample(options.num, sizes)
     print(f"{len(sample)} blueprints of the whole language, stratified by FLOPs, on {options.device}")
     table = LatencyTable.measure(**asdict(sizes), device=options.device)
@@ -89,12 +89,15 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--num", type=int, default=200, help="blueprints, at least 8")
     parser.add_argument("--rounds", type=int, default=6, help="measurements of each, at least 2")
-    parser.add_argument("--width", type=int, default=16, help="D of the host")
+    parser.add_argument("--width", type=int, default=16, help="D of the host, a multiple of 16")
+    parser.add_argument("--time", type=int, default=16, help="T of the input")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", help="where the numbers go")
     parser.add_argument("--picture", help="where the picture goes (needs matplotlib)")
     options = parser.parse_args()
-    for name, least in (("num", 2 * NUM_QUARTERS), ("rounds", 2)):
+    if options.width % 16:
+        parser.error(f"--width must be a multiple of 16, got {options.width}")
+    for name, least in (("num", 2 * NUM_QUARTERS), ("rounds", 2), ("width", 16), ("time", 1)):
         if getattr(options, name) < least:
             parser.error(f"--{name} must be at least {least}, got {getattr(options, name)}")
     return options

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_throughput import LIGHT
 
-from benchmarks.latency import Measured, Sizes, compare, draw_sample, measure, pareto_front, rows
+from benchmarks.latency import Measured, Sizes, compare, draw_sample, main, measure, pareto_front, rows
 from benchmarks.latency_figure import draw
 from blueprints import flops
 
@@ -92,7 +92,7 @@ def test_the_document_draws_a_picture(sample, tmp_path) -> None:
 @pytest.mark.slow
 def test_the_command_needs_light_packages_alone_and_writes_its_document(tmp_path) -> None:
     out = tmp_path / "latency.json"
-    options = ("--num", "8", "--rounds", "2", "--json", str(out))
+    options = ("--num", "8", "--rounds", "2", "--width", "32", "--time", "4", "--json", str(out))
     done = subprocess.run(
         [sys.executable, "-c", LIGHT, SCRIPT, *options],
         cwd=ROOT,
@@ -105,12 +105,26 @@ def test_the_command_needs_light_packages_alone_and_writes_its_document(tmp_path
     document = json.loads(out.read_text())
     assert document["all"]["num"] == len(document["rows"]) == 8
     assert document["machine"]["torch"]
+    assert document["sizes"] == {"width": 32, "time": 4, "batch_size": 32}
     assert all(row["measured_us"] > 0 and row["predicted_us"] > 0 for row in document["rows"])
     assert "Pareto front" in done.stdout
 
 
-@pytest.mark.parametrize("option", [("--num", "7"), ("--rounds", "1")])
-def test_too_few_of_anything_is_refused_before_measuring(option: tuple[str, str]) -> None:
-    done = subprocess.run([sys.executable, SCRIPT, *option], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"{option[0]} must be at least" in done.stderr
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("--num", "7", "at least 8"),
+        ("--rounds", "1", "at least 2"),
+        ("--width", "0", "at least 16"),
+        ("--width", "24", "a multiple of 16"),
+        ("--time", "0", "at least 1"),
+    ],
+)
+def test_sizes_that_mean_nothing_are_refused_before_measuring(
+    monkeypatch, capsys, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["latency.py", name, value])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert f"{name} must be {words}, got {value}" in capsys.readouterr().err
