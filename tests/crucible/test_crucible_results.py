@@ -148,7 +148,7 @@ def test_exams_that_are_not_finite_after_finite_training_are_diverged(engine) ->
     """Every loss is finite, but the last step makes parameters so large that logits overflow."""
     task = Xor(epochs=1, batch_size=Xor().num_train, learning_rate=1e30)
     fragile = parse("LINEAR OUT_DIM_IN RELU LINEAR OUT_DIM_IN".split())
-    sturdy = parse("LINEAR OUT_DIM_IN SIGMOID".split())
+    sturdy = parse(["SIGMOID"])
     with Crucible(engine=engine, num_workers=1) as crucible:
         alone = crucible.run_jobs([(sturdy, task, 0)])
         bad, good = crucible.run_jobs([(fragile, task, 0), (sturdy, task, 0)])
