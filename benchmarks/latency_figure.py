@@ -60,7 +60,7 @@ def _draw_quarters(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.set_xticks(range(len(parts)), names, fontsize=8.5)
     axes.set_ylabel("Spearman's rank correlation")
     axes.set_title("Within quarters of FLOPs, 95 % intervals", fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
     axes.set_ylim(top=1.005)
 
 
