@@ -67,8 +67,9 @@ class NativeEngine(Engine):
 
     @property
     def engine_id(self) -> str:
-        """The interpreter's variant, the effort, and the batched engine's identity for what is left to it."""
-        return f"{self.name}-{self.version}/{self.variant}{self.effort.id}+{self._batched.engine_id}"
+        """Variant, compiler and effort, and the batched engine's identity for what is left to it."""
+        own = f"{self.name}-{self.version}/{self.variant}-{self._library.compiler}{self.effort.id}"
+        return f"{own}+{self._batched.engine_id}"
 
     def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
         """Return the ops that the interpreter has no kernel for; the batched engine trains their programs."""

@@ -62,7 +62,13 @@ class Question(ctypes.Structure):
 
 
 class Library:
-    """The loaded interpreter. Attributes: `variant`, the instruction set it chose; `rows`, op to row."""
+    """The loaded interpreter.
+
+    Attributes:
+        variant: the instruction set that it chose.
+        compiler: who compiled it, such as `gcc12`; another may round sums in another order.
+        rows: op to row of its table.
+    """
 
     def __init__(self, path: Path) -> None:
         self._handle = ctypes.CDLL(str(path))
@@ -71,8 +77,10 @@ class Library:
                 f"{path} has records of version {version}; expected {ABI_VERSION}: build the package anew"
             )
         self._handle.native_variant.restype = ctypes.c_char_p
+        self._handle.native_compiler.restype = ctypes.c_char_p
         self._handle.native_op_name.restype = ctypes.c_char_p
         self.variant: str = self._handle.native_variant().decode()
+        self.compiler: str = self._handle.native_compiler().decode()
         self.rows: dict[str, int] = {}
         while name := self._handle.native_op_name(len(self.rows)):
             self.rows[name.decode()] = len(self.rows)

@@ -105,6 +105,17 @@ NATIVE_EXPORT int32_t native_abi_version() { return native::ABI_VERSION; }
 // The name of the variant that serves where none is asked for.
 NATIVE_EXPORT const char* native_variant() { return native::best_variant()->name; }
 
+// Who compiled this library: another compiler may round sums in another order.
+NATIVE_EXPORT const char* native_compiler() {
+#define NATIVE_TEXT(number) NATIVE_QUOTED(number)
+#define NATIVE_QUOTED(number) #number
+#if defined(__clang__)
+    return "clang" NATIVE_TEXT(__clang_major__);
+#else
+    return "gcc" NATIVE_TEXT(__GNUC__);
+#endif
+}
+
 // The name of row `op` of the op table; null beyond its end.
 NATIVE_EXPORT const char* native_op_name(int32_t op) { return native::generic.op_name(op); }
 
