@@ -46,6 +46,8 @@ class Run(NamedTuple):
 class Crucible:
     """Trains and judges blueprints. A result depends on blueprint, task, seed, engine and effort alone.
 
+    With an effort that has rungs, how many steps are taken also depends on the other jobs of the call.
+
     Attributes:
         width: D of the host, a multiple of 16.
         latency_table: predicts latencies where present.

@@ -5,7 +5,8 @@
 with the weights of `RewardWeights` and, as terms:
 
     T  mean over tasks of the mean over seeds of the normalised score (0 at chance, 1 when perfect)
-    S  mean over results of (1 - clipped share) * (1 - late loss deviation / its bound), not below 0
+    S  mean over results of (1 - clipped share) * (1 - late loss deviation / its bound), not below 0; of the
+       steps that were taken, so a run that was stopped while its loss still fell is a little less calm
     P  parameters, logarithmic between two bounds: 0 at or under the lower, 1 at or over the upper
     L  predicted latency, likewise; 0 where no latency table was given
     R  redundancy as handed in: 1 for a known blueprint, else similarity of representations

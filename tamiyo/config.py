@@ -6,7 +6,7 @@ is checked field by field against the dataclasses below, so that no key and no t
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -366,6 +366,13 @@ def _build_section(kind: Any, value: Any, path: str) -> Any:
     unknown = [f"{path}{key}" for key in value if key not in names]
     if unknown:
         raise ConfigError(f"unknown setting {', '.join(unknown)}; expected {', '.join(sorted(names))}")
+    needed = [
+        f"{path}{entry.name}"
+        for entry in fields(kind)
+        if entry.name not in value and entry.default is MISSING and entry.default_factory is MISSING
+    ]
+    if needed:
+        raise ConfigError(f"{needed[0]} is missing; expected {', '.join(sorted(names))}")
     hints = get_type_hints(kind)
     return kind(
         **{
@@ -382,7 +389,8 @@ def _build_tuple(kind: Any, value: Any, path: str) -> tuple[Any, ...]:
         raise ConfigError(f"{path} is {value!r}; expected a list")
     inner = get_args(kind)
     if len(inner) == 2 and inner[1] is Ellipsis:
-        return tuple(_build(inner[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+        dot = "." if is_dataclass(inner[0]) else ""
+        return tuple(_build(inner[0], item, f"{path}[{i}]{dot}") for i, item in enumerate(value))
     if len(inner) != len(value):
         raise ConfigError(f"{path} has {len(value)} items; expected {len(inner)}")
     return tuple(

@@ -1,15 +1,16 @@
 """Less work: what is spared ends as if its task had been that short, and nobody else notices."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from test_crucible_results import bits
 
 from blueprints import CORE_LANGUAGE, parse, random_program
 from crucible import Crucible
-from crucible.effort import FULL, STOP, Effort
+from crucible.effort import FULL, RUNGS, STOP, Effort, Rung, best, cohorts
 from crucible.engines.base import Job
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import AutogradKernel
@@ -17,7 +18,7 @@ from crucible.engines.native import library
 from crucible.engines.native.engine import NativeEngine
 from crucible.errors import CrucibleError
 from crucible.program import build_program
-from curricula.task import Task
+from curricula.task import Split, Splits, Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
 
@@ -124,3 +125,188 @@ def test_programs_that_the_interpreter_does_not_know_are_trained_in_full_and_the
     assert own.num_steps == task.num_steps
     assert own.solved_step is not None
     assert "go to the batched engine, which trains them in full" in caplog.text
+
+
+HALVES = Effort(rungs=(Rung(steps=0.25, kept=0.5), Rung(steps=0.5, kept=0.5)))
+
+
+@pytest.mark.parametrize(
+    ("rung", "words"),
+    [
+        ({"steps": 0.0, "kept": 0.5}, "a rung's steps = 0.0; expected more than 0, less than 1"),
+        ({"steps": 0.5, "kept": 1.0}, "a rung's kept = 1.0; expected more than 0, less than 1"),
+        ({"steps": 0.3333, "kept": 0.5}, "at most three decimals"),
+    ],
+)
+def test_a_rung_that_is_none_is_refused(rung: dict[str, float], words: str) -> None:
+    with pytest.raises(CrucibleError, match=words):
+        Rung(**rung)
+
+
+@pytest.mark.parametrize("steps", [(0.5, 0.25), (0.5, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5)])
+def test_rungs_that_do_not_ascend_or_are_too_many_are_refused(steps: tuple[float, ...]) -> None:
+    with pytest.raises(
+        CrucibleError, match=r"rungs after \[.*\] of the steps; expected at most 4, each later"
+    ):
+        Effort(rungs=tuple(Rung(steps=share, kept=0.5) for share in steps))
+
+
+def test_jobs_pause_after_whole_steps_and_never_twice_in_one_place() -> None:
+    (quarter, half) = HALVES.rungs
+    assert HALVES.pauses(200) == [(50, quarter), (100, half)]
+    assert HALVES.pauses(10) == [(2, quarter), (5, half)]
+    assert HALVES.pauses(2) == [(1, quarter)]
+    assert HALVES.pauses(1) == FULL.pauses(200) == []
+
+
+def test_cohorts_are_neighbours_as_many_as_their_number_and_memory_allow(monkeypatch) -> None:
+    monkeypatch.setattr("crucible.effort.COHORT_JOBS", 3)
+    monkeypatch.setattr("crucible.effort.COHORT_BYTES", 10)
+    assert cohorts([1] * 7) == [range(0, 3), range(3, 6), range(6, 7)]
+    assert cohorts([6, 4, 1, 20, 1]) == [range(0, 2), range(2, 3), range(3, 4), range(4, 5)]
+
+
+def test_the_best_have_the_highest_score_then_the_lowest_loss_then_the_earliest_place() -> None:
+    scores = np.array([0.5, np.nan, 0.9, 0.5, 0.5, 0.7])
+    losses = np.array([0.2, 0.0, 0.6, 0.1, 0.2, np.nan])
+    orders = [best(kept, scores, losses).tolist() for kept in (0.1, 0.333, 0.5, 0.66, 0.8, 0.999)]
+    assert orders == [[2], [2, 5], [2, 3, 5], [0, 2, 3, 5], [0, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
+
+
+@needs_native
+@pytest.mark.parametrize("task", [Xor(epochs=40), Temporal(epochs=8), Xor(batch_size=16, epochs=8)], ids=repr)
+def test_who_is_kept_goes_on_as_if_never_paused_and_who_is_dropped_had_a_shorter_task(task: Task) -> None:
+    rng = random.Random(2)
+    jobs = jobs_of(task, 32)
+    graphs = [parse(random_program(rng)).graph for _ in range(32)]
+    jobs += [Job(program=build_program(graph, task, 16), seed=0) for graph in graphs]
+    effort = Effort(rungs=(Rung(steps=0.25, kept=0.6), Rung(steps=0.75, kept=0.5)))
+    results = NativeEngine(num_workers=2, effort=effort).train(jobs, task, fingerprints=True)
+    full = NativeEngine(num_workers=2).train(jobs, task, fingerprints=True)
+    steps = [result.num_steps for result in results]
+    first, second = task.num_steps // 4, task.num_steps * 3 // 4
+    assert [steps.count(n) for n in (first, second, task.num_steps)] == [25, 19, 20]
+    an_epoch = task.num_train // task.batch_size
+    for n in (first, second, task.num_steps):
+        chosen = [i for i in range(len(jobs)) if steps[i] == n]
+        short = replace(task, epochs=n // an_epoch)
+        expected = NativeEngine(num_workers=2).train([jobs[i] for i in chosen], short, fingerprints=True)
+        assert [bits(results[i]) for i in chosen] == [bits(result) for result in expected]
+    assert [bits(a) == bits(b) for a, b in zip(results, full, strict=True)] == [
+        n == task.num_steps for n in steps
+    ]
+    at_first = NativeEngine(num_workers=2).train(jobs, replace(task, epochs=first // an_epoch))
+    scores = np.array([result.validation_score for result in at_first])
+    is_dropped = np.array(steps) == first
+    assert scores[is_dropped].max() <= scores[~is_dropped].min()
+
+
+@needs_native
+def test_who_is_kept_does_not_depend_on_the_number_of_threads() -> None:
+    task = Temporal(epochs=4)
+    jobs = jobs_of(task, 48)
+    one, two = (
+        NativeEngine(num_workers=num, effort=HALVES).train(jobs, task, fingerprints=True) for num in (1, 2)
+    )
+    assert [bits(result) for result in one] == [bits(result) for result in two]
+
+
+@needs_native
+def test_cohorts_of_one_call_do_not_compete(monkeypatch) -> None:
+    task = Xor(epochs=8)
+    jobs = jobs_of(task, 32)
+    engine = NativeEngine(effort=HALVES)
+    monkeypatch.setattr("crucible.effort.COHORT_JOBS", 20)
+    together = [bits(result) for result in engine.train(jobs, task)]
+    assert together == [bits(r) for part in (jobs[:20], jobs[20:]) for r in engine.train(part, task)]
+    assert [result.num_steps for result in engine.train(jobs[20:], task)].count(task.num_steps) == 3
+
+
+@needs_native
+def test_a_job_that_is_solved_keeps_its_place_among_those_that_compete() -> None:
+    """The best half of 48 goes on; of those that are solved by then, nobody is dropped."""
+    task = Xor()
+    jobs = jobs_of(task, 48)
+    effort = Effort(stop_at=1.0, rungs=(Rung(steps=0.3, kept=0.5),))
+    stopped = NativeEngine(effort=STOP).train(jobs, task)
+    results = NativeEngine(effort=effort).train(jobs, task)
+    dropped = [i for i in range(48) if bits(results[i]) != bits(stopped[i])]
+    assert {results[i].num_steps for i in dropped} == {30}
+    is_solved_by_then = [(result.num_steps or 0) <= 30 for result in stopped]
+    assert 0 < sum(is_solved_by_then) < 24
+    assert not any(is_solved_by_then[i] for i in dropped)
+    assert 24 - sum(is_solved_by_then) <= len(dropped) <= 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoiltSeed(Xor):
+    """Xor whose training inputs of seed 1 hold an undefined value."""
+
+    def splits(self, seed: int) -> Splits:
+        splits = super(SpoiltSeed, self).splits(seed)
+        if seed != 1:
+            return splits
+        inputs = splits.train.inputs.clone()
+        inputs[3] = float("nan")
+        return replace(splits, train=Split(inputs=inputs, targets=splits.train.targets))
+
+
+@needs_native
+def test_a_job_that_meets_an_undefined_value_is_nobodys_better() -> None:
+    task = SpoiltSeed(epochs=8)
+    program = build_program(parse("LINEAR OUT_DIM_IN SILU".split()).graph, task, 16)
+    results = NativeEngine(effort=HALVES).train([Job(program=program, seed=s) for s in (1, 0, 2, 3)], task)
+    assert (results[0].status, results[0].num_steps, results[0].nonfinite_step) == ("diverged", 0, 0)
+    assert [result.status for result in results[1:]] == ["ok"] * 3
+    assert sorted(result.num_steps or 0 for result in results) == [0, 2, 4, 8]
+
+
+@needs_native
+def test_a_deadline_holds_beyond_a_rung() -> None:
+    task = Temporal(epochs=20_000)
+    program = build_program(parse(["TANH"]).graph, task, 16)
+    effort = Effort(rungs=(Rung(steps=0.001, kept=0.5),))
+    engine = NativeEngine(max_seconds=0.5, effort=effort)
+    late, dropped = engine.train([Job(program=program, seed=seed) for seed in (0, 1)], task)
+    if late.status == "ok":
+        late, dropped = dropped, late
+    assert (late.status, late.reason) == ("timed_out", "not done after 0.5 seconds")
+    assert (dropped.status, dropped.num_steps) == ("ok", 80)
+
+
+@needs_native
+def test_progress_counts_each_job_once_and_may_end_the_work() -> None:
+    task = Temporal(epochs=8)
+    finished: list[int] = []
+    jobs = jobs_of(task, 48)
+    NativeEngine(num_workers=2, effort=HALVES).train(jobs, task, progress=finished.append)
+    assert sum(finished) == 48
+    assert min(finished) > 0
+
+    def interrupt(num_new: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        NativeEngine(effort=HALVES).train(jobs, task, progress=interrupt)
+
+
+@needs_native
+def test_programs_that_the_interpreter_does_not_know_compete_with_nobody() -> None:
+    task = Xor(epochs=8)
+    known, foreign = (
+        build_program(parse(f"LINEAR OUT_DIM_IN {op}".split()).graph, task, 16) for op in ("TANH", "SIGMOID")
+    )
+    jobs = [Job(program=program, seed=seed) for seed in (0, 1) for program in (known, foreign)]
+    results = NativeEngine(kernels={"SIGMOID": Doubled()}, effort=HALVES).train(jobs, task)
+    assert [result.num_steps for result in results[1::2]] == [8, 8]
+    assert sorted(result.num_steps or 0 for result in results[::2]) == [2, 8]
+
+
+@needs_native
+def test_every_effort_has_an_id_of_its_own() -> None:
+    efforts = (FULL, STOP, RUNGS, HALVES, replace(HALVES, stop_at=1.0), replace(HALVES, stop_at=0.999))
+    ids = [NativeEngine(effort=effort).engine_id for effort in efforts]
+    assert len(set(ids)) == len(ids)
+    assert "/stop-0.999/rungs-0.25:0.5,0.5:0.5+batched" in ids[-1]
+    longest = Effort(stop_at=0.999, rungs=tuple(Rung(steps=0.111 + i / 8, kept=0.123) for i in range(4)))
+    assert len(NativeEngine(effort=longest).engine_id) <= 128, "the ledger's column is no longer"

@@ -22,8 +22,10 @@ FLAGS = (
 
 CORPUS = """
 import pathlib, random, sys
+from dataclasses import replace
 import torch
 from blueprints import CORE_LANGUAGE, parse, random_program
+from crucible.effort import Effort, Rung
 from crucible.engines.base import Job
 from crucible.engines.native import library
 library.find_library = lambda: pathlib.Path(sys.argv[1])
@@ -44,6 +46,8 @@ for task in (Xor(epochs=1), Temporal(epochs=1), Xor(epochs=1, batch_size=8)):
     jobs = [Job(program=p, seed=i % 2) for i, p in enumerate(programs)]
     engine.train(jobs, task, fingerprints=True)
     NativeEngine(variant="generic").train(jobs[:16], task)
+    less = Effort(stop_at=1.0, rungs=(Rung(steps=0.5, kept=0.5),))
+    NativeEngine(num_workers=2, effort=less).train(jobs[:48], replace(task, epochs=2), fingerprints=True)
     train = task.splits(0).train
     for i, program in enumerate(programs):
         steps = 1 + i % train.inputs.shape[1]

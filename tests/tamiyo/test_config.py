@@ -6,7 +6,7 @@ import pytest
 
 from architect.strategies import STRATEGIES
 from blueprints import TamiyoError
-from crucible.effort import FULL, STOP
+from crucible.effort import FULL, RUNGS, STOP
 from crucible.engines.native.library import find_library
 from tamiyo.config import CONFIGS, Config, ConfigError, config_yaml, load_config, read_config
 
@@ -53,6 +53,12 @@ def test_types_are_checked_to_the_last_field(tmp_path):
         ("crucible: {engine: fast}", "expected one of auto, batched, native, reference"),
         ("crucible: {width: 20}", "expected a positive multiple of 16"),
         ("crucible: {max_seconds: 0}", "expected more than 0"),
+        ("crucible: {effort: {rungs: 1}}", "crucible.effort.rungs is 1; expected a list"),
+        (
+            "crucible: {effort: {rungs: [{step: 1}]}}",
+            "unknown setting crucible.effort.rungs[0].step; expected kept, steps",
+        ),
+        ("crucible: {effort: {rungs: [{kept: 0.5}]}}", "crucible.effort.rungs[0].steps is missing"),
         ("{", "cannot be read as a configuration"),
     ):
         path.write_text(text)
@@ -91,6 +97,9 @@ def test_less_effort_is_refused_where_the_engine_cannot_save_work(engine: str):
 def test_less_effort_is_accepted_where_the_engine_can_save_work(engine: str, tmp_path):
     config = load_config([f"crucible.engine={engine}", "crucible.effort.stop_at=1"], {})
     assert config.crucible.effort == STOP
+    rungs = "crucible.effort.rungs=[{steps: 0.36, kept: 0.5}, {steps: 0.5, kept: 0.25}]"
+    config = load_config([f"crucible.engine={engine}", rungs], {})
+    assert config.crucible.effort == RUNGS
     path = tmp_path / "config.yaml"
     path.write_text(config_yaml(config))
     assert read_config(path) == config

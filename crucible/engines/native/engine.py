@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from crucible.effort import FULL, Effort
+from crucible.effort import FULL, Effort, best, cohorts
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import Kernel
@@ -39,7 +39,8 @@ class NativeEngine(Engine):
         num_workers: threads that train jobs.
         max_seconds: after so long a job ends with the status `timed_out`.
         variant: the instruction set: `avx512`, `avx2` or `generic`; the processor's best when absent.
-        effort: how much of the work is done; what is left to the batched engine is always trained in full.
+        effort: how much of the work is done; what is left to the batched engine is always trained in full,
+            and competes with nobody.
     """
 
     name = "native"
@@ -106,12 +107,22 @@ class NativeEngine(Engine):
     def _train(
         self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
     ) -> list[TaskResult]:
-        batch = _Batch(jobs, task, self._rows, fingerprints)
-        batch.request.num_threads = min(self.num_workers, len(jobs))
-        batch.request.seconds = self.max_seconds
-        batch.request.stop_loss = self.effort.stop_at * task.solved_loss
-        _run(self._library, batch, self.variant, progress)
-        return [batch.result(index) for index in range(len(jobs))]
+        pauses = self.effort.pauses(task.num_steps)
+        state_bytes = [3 * 4 * job.program.num_parameters for job in jobs]
+        results = []
+        for cohort in cohorts(state_bytes) if pauses else [range(len(jobs))]:
+            batch = _Batch([jobs[i] for i in cohort], task, self._rows, fingerprints, pauses=bool(pauses))
+            batch.request.num_threads = min(self.num_workers, len(cohort))
+            batch.request.seconds = self.max_seconds
+            batch.request.stop_loss = self.effort.stop_at * task.solved_loss
+            for steps, rung in pauses:
+                batch.request.until = steps
+                _run(self._library, batch, self.variant, progress)
+                batch.drop_all_but(rung.kept)
+            batch.request.until = task.num_steps
+            _run(self._library, batch, self.variant, progress)
+            results += [batch.result(index) for index in range(len(cohort))]
+        return results
 
     def loss_and_gradients(
         self,
@@ -162,9 +173,11 @@ class NativeEngine(Engine):
 
 
 class _Batch:
-    """The arrays of one request, which must outlive it."""
+    """The arrays of one request, which must outlive it; with `pauses`, room for the states of paused jobs."""
 
-    def __init__(self, jobs: Sequence[Job], task: Task, rows: Mapping[str, int], fingerprints: bool) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], task: Task, rows: Mapping[str, int], fingerprints: bool, *, pauses: bool
+    ) -> None:
         self._jobs, self._task = jobs, task
         self._kept: list[np.ndarray] = []
         num, num_steps = len(jobs), task.num_steps
@@ -173,6 +186,8 @@ class _Batch:
         self._scores_J2 = np.full((num, 2), np.nan, np.float32)
         self._statuses_J = np.full(num, library.STOPPED, np.int32)
         self._num_taken_J = np.zeros(num, np.int32)
+        self._seconds_taken_J = np.zeros(num)
+        self._competing = np.arange(num)
         self.num_done = np.zeros(1, np.int64)
         self.is_cancelled = np.zeros(1, np.int32)
         seeds = sorted({job.seed for job in jobs})
@@ -185,6 +200,7 @@ class _Batch:
             order = self._keep(np.stack([minibatches(task, seed).numpy() for seed in seeds]), np.int32)
         records = _records_of(jobs, rows)
         parameters = [initial_parameters(job.program, job.seed).numpy() for job in jobs]
+        starts = _starts([len(p) for p in parameters])
         no_targets = torch.zeros(1, len(probe))
         self.request = Request(
             num_jobs=num,
@@ -192,7 +208,9 @@ class _Batch:
             record_starts=self._keep(_starts([len(r.table) for r in records]), np.int64),
             pooled=self._keep(np.array([r.pooled for r in records]), np.int32),
             parameters=self._keep(np.concatenate(parameters), np.float32),
-            parameter_starts=self._keep(_starts([len(p) for p in parameters]), np.int64),
+            means=self._keep(np.zeros(starts[-1], np.float32), np.float32) if pauses else None,
+            squares=self._keep(np.zeros(starts[-1], np.float32), np.float32) if pauses else None,
+            parameter_starts=self._keep(starts, np.int64),
             seeds=self._keep(np.array([seeds.index(job.seed) for job in jobs]), np.int32),
             order=order,
             train=self._examples([s.train for s in splits]),
@@ -209,6 +227,7 @@ class _Batch:
             clip_epsilon=CLIP_EPSILON,
             stop_window=min(SMOOTHING, num_steps),
             num_taken=self._num_taken_J.ctypes.data,
+            seconds_taken=self._seconds_taken_J.ctypes.data,
             losses=self._losses_JK.ctypes.data,
             norms=self._norms_JK.ctypes.data,
             scores=self._scores_J2.ctypes.data,
@@ -229,6 +248,24 @@ class _Batch:
         inputs = self._keep(np.stack([split.inputs.numpy() for split in splits]), np.float32)
         targets = self._keep(np.stack([split.targets.numpy() for split in splits]), np.int32)
         return Examples(inputs, targets, *splits[0].inputs.shape[:2])
+
+    def drop_all_but(self, kept: float) -> None:
+        """Let the best share `kept` of the jobs that compete go on; the others end where they stand.
+
+        A job that ended before, solved, keeps its place among those that compete.
+        """
+        scores_J, losses_J = (np.full(len(self._competing), np.nan) for _ in range(2))
+        for place, index in enumerate(self._competing):
+            if self._statuses_J[index] in (library.OK, library.PAUSED):
+                last = self._num_taken_J[index]
+                scores_J[place] = self._scores_J2[index, 0]
+                losses_J[place] = self._losses_JK[index, max(0, last - SMOOTHING) : last].mean(
+                    dtype=np.float64
+                )
+        kept_places = best(kept, scores_J, losses_J)
+        dropped = np.setdiff1d(self._competing, self._competing[kept_places])
+        self._statuses_J[dropped[self._statuses_J[dropped] == library.PAUSED]] = library.DROPPED
+        self._competing = self._competing[kept_places]
 
     def result(self, index: int) -> TaskResult:
         """Return the result of one job."""
@@ -285,8 +322,8 @@ def _run(loaded: Library, batch: _Batch, variant: str, progress: Progress | None
 
 
 def _new_jobs(thread: threading.Thread, batch: _Batch) -> Iterator[int]:
-    """Yield from time to time how many jobs have ended since, the last time when all have."""
-    reported = 0
+    """Yield from time to time how many jobs have ended since, the last time when the request has."""
+    reported = int(batch.num_done[0])
     while True:
         thread.join(POLL_S)
         is_over = not thread.is_alive()

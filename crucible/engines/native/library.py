@@ -13,9 +13,9 @@ from crucible.errors import CrucibleError
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 3
+ABI_VERSION = 4
 
-OK, STOPPED, TIMED_OUT, OUT_OF_MEMORY = range(4)
+OK, TIMED_OUT, OUT_OF_MEMORY, STOPPED, PAUSED, DROPPED = range(6)
 
 _POINTER, _INT32, _INT64, _DOUBLE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_double
 
@@ -31,15 +31,17 @@ class Request(ctypes.Structure):
 
     _fields_ = [
         ("num_jobs", _INT64),
-        *((name, _POINTER) for name in ("records", "record_starts", "pooled", "parameters")),
-        *((name, _POINTER) for name in ("parameter_starts", "seeds", "order")),
+        *((name, _POINTER) for name in ("records", "record_starts", "pooled")),
+        *((name, _POINTER) for name in ("parameters", "means", "squares", "parameter_starts")),
+        *((name, _POINTER) for name in ("seeds", "order")),
         *((name, Examples) for name in ("train", "validation", "test", "probe")),
         *((name, _INT32) for name in ("input_width", "num_classes", "batch", "num_steps")),
         *((name, _INT32) for name in ("num_threads", "is_fingerprinting")),
         *((name, _DOUBLE) for name in ("learning_rate", "clip_norm", "clip_epsilon", "seconds")),
         ("stop_loss", _DOUBLE),
-        ("stop_window", _INT32),
-        *((name, _POINTER) for name in ("num_taken", "losses", "norms", "scores", "fingerprints")),
+        *((name, _INT32) for name in ("stop_window", "until")),
+        *((name, _POINTER) for name in ("num_taken", "seconds_taken")),
+        *((name, _POINTER) for name in ("losses", "norms", "scores", "fingerprints")),
         ("width", _INT32),
         *((name, _POINTER) for name in ("statuses", "num_done", "is_cancelled")),
     ]

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <numeric>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -15,7 +14,7 @@ namespace native {
 extern const Variant avx512, avx2, generic, precise;
 
 // Raised with every change of the records in request.h.
-constexpr int32_t ABI_VERSION = 3;
+constexpr int32_t ABI_VERSION = 4;
 constexpr size_t ALIGNMENT = 64;
 
 static const Variant* best_variant() {
@@ -72,24 +71,30 @@ class Workspace {
     size_t size_ = 0;
 };
 
+static bool has_end(int32_t status) { return status < STOPPED; }
+
 static void work(const Variant& variant, const Request& request, const std::vector<int64_t>& order,
                  std::atomic<int64_t>& next) {
     Workspace workspace;
-    for (int64_t i = next++; i < request.num_jobs; i = next++) {
+    for (int64_t i = next++; i < int64_t(order.size()); i = next++) {
         if (__atomic_load_n(request.is_cancelled, __ATOMIC_RELAXED)) return;
         const int64_t job = order[i];
         void* memory = workspace.zeroed(variant.job_bytes(request, job));
         request.statuses[job] = memory ? variant.train(request, job, memory) : int32_t(OUT_OF_MEMORY);
-        __atomic_add_fetch(request.num_done, 1, __ATOMIC_RELAXED);
+        if (has_end(request.statuses[job])) __atomic_add_fetch(request.num_done, 1, __ATOMIC_RELAXED);
     }
 }
 
-// Longest first, so that no thread begins a long job when the others are about to end.
+// The jobs that have no end yet, longest first, so that no thread begins a long one when the others are about
+// to end.
 static std::vector<int64_t> longest_first(const Variant& variant, const Request& request) {
     std::vector<double> costs(request.num_jobs);
-    for (int64_t job = 0; job < request.num_jobs; ++job) costs[job] = variant.job_cost(request, job);
-    std::vector<int64_t> order(request.num_jobs);
-    std::iota(order.begin(), order.end(), 0);
+    std::vector<int64_t> order;
+    for (int64_t job = 0; job < request.num_jobs; ++job) {
+        if (has_end(request.statuses[job])) continue;
+        costs[job] = variant.job_cost(request, job);
+        order.push_back(job);
+    }
     std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return costs[a] > costs[b]; });
     return order;
 }

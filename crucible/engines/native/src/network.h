@@ -88,16 +88,12 @@ class Network {
         }
     }
 
-    // Copy parameters between the caller's order and the packed one; `slopes` chooses gradients.
-    template <class From> void pack(const From* flat) {
-        each_parameter([&](Node& node, long flat_place, long place) {
-            node.parameters.values[place] = S(flat[flat_place]);
-        });
+    // Copy parameters, or what belongs to each of them, between the caller's order and the packed one.
+    template <class From> void pack(const From* flat, S* packed) {
+        each_parameter([&](long flat_place, long place) { packed[place] = S(flat[flat_place]); });
     }
-    void unpack_slopes(S* flat) {
-        each_parameter([&](Node& node, long flat_place, long place) {
-            flat[flat_place] = node.parameters.slopes[place];
-        });
+    template <class To> void unpack(const S* packed, To* flat) {
+        each_parameter([&](long flat_place, long place) { flat[flat_place] = To(packed[place]); });
     }
 
     // Multiply-adds of one forward pass, about.
@@ -173,8 +169,7 @@ class Network {
                 for (long r = 0; r < block.rows; ++r)
                     for (long c = 0; c < block.columns; ++c)
                         for (int tap = block.taps - 1; tap >= 0; --tap)
-                            visit(nodes_[i], flat++,
-                                  block.packed + tap * block.tap + r * block.row + c * block.column);
+                            visit(flat++, block.packed + tap * block.tap + r * block.row + c * block.column);
             }
     }
 

@@ -30,7 +30,9 @@ struct Examples {
     int32_t steps;
 };
 
-enum Status : int32_t { OK = 0, STOPPED = 1, TIMED_OUT = 2, OUT_OF_MEMORY = 3 };
+// What became of a job. One that has not begun is STOPPED, as is one that was cancelled; PAUSED it waits at a
+// rung; DROPPED it ends where it stands, and only its last exams are left to do. The first three have an end.
+enum Status : int32_t { OK = 0, TIMED_OUT = 1, OUT_OF_MEMORY = 2, STOPPED = 3, PAUSED = 4, DROPPED = 5 };
 
 // Jobs J of one task: programs of N records and P scalars each, S seeds, K steps, B examples a step.
 struct Request {
@@ -38,7 +40,8 @@ struct Request {
     const Record* records;           // [sum N]
     const int64_t* record_starts;    // [J + 1]
     const int32_t* pooled;           // [J] record that is the slot's output
-    const float* parameters;         // [sum P]
+    float* parameters;               // [sum P], those of a paused job where it stands
+    float *means, *squares;          // [sum P], Adam's moments of paused jobs; null where none pauses
     const int64_t* parameter_starts; // [J + 1]
     const int32_t* seeds;            // [J] index of the seed
     const int32_t* order;            // [S][K][B] examples of each step; null for a full batch
@@ -47,14 +50,16 @@ struct Request {
     double learning_rate, clip_norm, clip_epsilon, seconds;
     double stop_loss;      // a job ends once the mean of its last losses is below; 0 for never
     int32_t stop_window;   // steps of which that mean is
+    int32_t until;         // steps after which jobs pause; all steps where they end
     int32_t* num_taken;    // [J] steps that were begun
+    double* seconds_taken; // [J] what paused jobs took
     float* losses;         // [J][K], NaN where no step was taken
     float* norms;          // [J][K]
     float* scores;         // [J][2] accuracy on validation and test; NaN where a logit is not finite
     float* fingerprints;   // [J][probes][D]
     int32_t width;         // D
-    int32_t* statuses;     // [J]
-    int64_t* num_done;     // atomic: jobs finished so far
+    int32_t* statuses;     // [J] in and out
+    int64_t* num_done;     // atomic: jobs that have an end so far
     int32_t* is_cancelled; // atomic: set by the caller to end all work
 };
 

@@ -52,6 +52,11 @@ struct Optimizer {
         return std::sqrt(sum_of(total));
     }
 
+    // Go on after so many steps.
+    void resume(long num_steps) {
+        for (long step = 0; step < num_steps; ++step) beta_1_power *= BETA_1, beta_2_power *= BETA_2;
+    }
+
     // One step with gradients scaled by `clip`; gradients become zero for the next.
     void step(S clip, double learning_rate) {
         beta_1_power *= BETA_1, beta_2_power *= BETA_2;
@@ -83,7 +88,7 @@ class Job {
         exam_start_ = arena.used;
     }
 
-    double cost() const { return train_.cost() * request_.num_steps; }
+    double cost() const { return train_.cost() * (is_dropped() ? 1 : request_.until - num_taken()); }
 
     // Bytes of the arena at their most, exams included.
     size_t bytes() {
@@ -101,14 +106,20 @@ class Job {
 
     int32_t run() {
         if (!train_.is_complete) return native::OUT_OF_MEMORY;
-        const double deadline = now() + request_.seconds;
-        train_.pack(request_.parameters + request_.parameter_starts[job_]);
-        if (const int32_t status = fit(deadline); status != native::OK) return status;
+        const double start = now(), deadline = start + request_.seconds - request_.seconds_taken[job_];
+        resume();
+        const int32_t trained = is_dropped() ? int32_t(native::OK) : fit(deadline);
+        if (trained != native::OK && trained != native::PAUSED) return trained;
         if (!is_finite_) return native::OK;
         float* scores = request_.scores + 2 * job_;
         const int seed = request_.seeds[job_];
         if (const int32_t status = examine(request_.validation, seed, scores, nullptr, deadline))
             return status;
+        if (trained == native::PAUSED) {
+            pause();
+            request_.seconds_taken[job_] += now() - start;
+            return trained;
+        }
         if (const int32_t status = examine(request_.test, seed, scores + 1, nullptr, deadline)) return status;
         if (!request_.is_fingerprinting) return native::OK;
         float* fingerprints = request_.fingerprints + job_ * long(request_.probe.count) * request_.width;
@@ -124,6 +135,26 @@ class Job {
     Head head_;
     size_t exam_start_;
     bool is_finite_ = true; // whether all losses and norms were
+
+    int32_t& num_taken() const { return request_.num_taken[job_]; }
+    bool is_dropped() const { return request_.statuses[job_] == native::DROPPED; }
+
+    // Stand where the job was left: at its first step, or where it paused.
+    void resume() {
+        const int64_t first = request_.parameter_starts[job_];
+        train_.pack(request_.parameters + first, optimizer_.values);
+        if (num_taken() == 0) return;
+        train_.pack(request_.means + first, optimizer_.means);
+        train_.pack(request_.squares + first, optimizer_.squares);
+        optimizer_.resume(num_taken());
+    }
+
+    void pause() {
+        const int64_t first = request_.parameter_starts[job_];
+        train_.unpack(optimizer_.values, request_.parameters + first);
+        train_.unpack(optimizer_.means, request_.means + first);
+        train_.unpack(optimizer_.squares, request_.squares + first);
+    }
 
     Shape shape(int steps, long batch) const { return shape_of(request_, job_, steps, batch); }
 
@@ -165,25 +196,27 @@ class Job {
         return total < request_.stop_loss * window;
     }
 
-    // Train; a loss or norm that is not finite is written down and ends the job, which has no exams then.
+    // Train to the end or the next rung. A loss or norm that is not finite is written down and ends the job,
+    // which has no exams then.
     int32_t fit(double deadline) {
         const Request& r = request_;
         float *losses = r.losses + job_ * r.num_steps, *norms = r.norms + job_ * r.num_steps;
-        for (int step = 0; step < r.num_steps; ++step) {
+        const int first = num_taken();
+        for (int step = first; step < r.until; ++step) {
             if (const int32_t status = out_of_time(deadline)) return status;
-            r.num_taken[job_] = step + 1;
-            if (step == 0 || r.order) set_batch(step);
+            num_taken() = step + 1;
+            if (step == first || r.order) set_batch(step);
             train_.forward();
             losses[step] = float(head_());
             train_.backward();
             norms[step] = float(optimizer_.norm());
             is_finite_ = std::isfinite(losses[step]) && std::isfinite(norms[step]);
-            if (!is_finite_) break;
+            if (!is_finite_) return native::OK;
             const S clip = S(r.clip_norm) / (S(norms[step]) + S(r.clip_epsilon));
             optimizer_.step(clip < 1 ? clip : 1, r.learning_rate);
-            if (is_solved(losses, step)) break;
+            if (is_solved(losses, step)) return native::OK;
         }
-        return native::OK;
+        return r.until < r.num_steps ? native::PAUSED : native::OK;
     }
 
     // Answer all examples of a split: the share of right ones into `score`, the slot's outputs into `pooled`.
@@ -260,13 +293,13 @@ static int32_t differentiate(Question& q) {
             continue;
         }
         const auto itself = [](long b) { return b; };
-        network.pack(static_cast<const S*>(q.parameters));
+        network.pack(static_cast<const S*>(q.parameters), values);
         fill_inputs(network.node(0).y, static_cast<const S*>(q.inputs), q.batch, shape.batch, itself);
         head.set_targets(q.targets, itself);
         network.forward();
         q.loss = head();
         network.backward();
-        network.unpack_slopes(static_cast<S*>(q.gradients));
+        network.unpack(slopes, static_cast<S*>(q.gradients));
     }
     std::free(memory);
     return native::OK;
