@@ -15,7 +15,6 @@ on the same cores. Figures are means over the seeds, those of time medians:
 The row `another seed` is the full work from the next seed: what a ranking is worth in any case.
 """
 
-# ruff: noqa: E402
 
 import argparse
 import json
@@ -28,13 +27,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from crucible_throughput import WIDTH, describe_machine, draw_sample
-from preflight import check
 
+from benchmarks.crucible_throughput import describe_machine
+from benchmarks.preflight import check
+from benchmarks.ranks import spearman
+from benchmarks.throughput_sample import WIDTH, draw_sample
 from blueprints import Blueprint, flops
 from crucible.crucible import Crucible, num_cores
 from crucible.effort import FULL, RUNGS, STOP, Effort, Rung
@@ -170,7 +171,7 @@ def compare(
         "steps_left": float(steps_N.mean() / task.num_steps),
         "score": float(score_N.mean()),
         "score_difference": float(score_N.mean() - truth_N.mean()),
-        "spearman": spearman(score_N, truth_N),
+        "spearman": float(spearman(score_N, truth_N)[0]),
         "solved_share": float((score_N >= task.solved).mean()),
         "top_kept": float(1 - dropped_N[truth_N >= truth_N[best[-1]]].mean()),
         "top_regret": float(truth_N[best].mean() - truth_N[taken_for_best].mean()),
@@ -180,19 +181,6 @@ def compare(
 def steps_of(results: Sequence[TaskResult]) -> np.ndarray:
     """Return the steps that each run took."""
     return np.array([result.num_steps or 0 for result in results], np.float64)
-
-
-def spearman(x_N: np.ndarray, y_N: np.ndarray) -> float:
-    """Return Spearman's rank correlation; ties share their mean rank, and what never varies gives NaN."""
-    ranks_2N = np.stack([_mean_ranks(x_N), _mean_ranks(y_N)])
-    if (ranks_2N.std(1) == 0).any():
-        return float("nan")
-    return float(np.corrcoef(ranks_2N)[0, 1])
-
-
-def _mean_ranks(values_N: np.ndarray) -> np.ndarray:
-    _, place_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place_N]
 
 
 def _summary(task: str, effort: str, rounds: Sequence[dict[str, float]]) -> dict[str, Any]:

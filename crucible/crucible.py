@@ -159,14 +159,22 @@ class Crucible:
         runs: Sequence[tuple[Blueprint, Task, int]],
         *,
         fingerprints: bool = False,
+        competing: bool = True,
         progress: Progress | None = None,
     ) -> list[TaskResult]:
-        """Return one result a (blueprint, task, seed), in their order."""
+        """Return one result a (blueprint, task, seed), in their order.
+
+        Unless they are `competing`, none is ended by a rung of the effort.
+        """
         with _garbage_uncollected():
-            return self._run_jobs(runs, fingerprints, progress)
+            return self._run_jobs(runs, fingerprints, competing, progress)
 
     def _run_jobs(
-        self, runs: Sequence[tuple[Blueprint, Task, int]], fingerprints: bool, progress: Progress | None
+        self,
+        runs: Sequence[tuple[Blueprint, Task, int]],
+        fingerprints: bool,
+        competing: bool,
+        progress: Progress | None,
     ) -> list[TaskResult]:
         results: list[TaskResult | None] = [None] * len(runs)
         programs: dict[tuple[str, Task], tuple[Program, str]] = {}
@@ -181,7 +189,7 @@ class Crucible:
             if reason:
                 results[i] = TaskResult(task=task.name, seed=seed, status="rejected", reason=reason)
             else:
-                waiting[task].append((i, Job(program=program, seed=seed)))
+                waiting[task].append((i, Job(program=program, seed=seed, competes=competing)))
         if progress is not None and (rejected := len(runs) - sum(len(w) for w in waiting.values())):
             progress(rejected)
         for task, entries in waiting.items():

@@ -130,7 +130,8 @@ class Judge:
         known = self.store.known_results(
             blueprints, engine_id, keys, run_id=self.run_id, with_fingerprints=True
         )
-        trained = self._train(self._jobs(blueprints.values(), tasks, known, self.num_seeds), begin, progress)
+        jobs = self._jobs(blueprints.values(), tasks, known, self.num_seeds)
+        trained = self._train(jobs, begin, progress, competing=True)
         clock.lap("evaluate")
         snapshot = self.store.snapshot(self.hall_of_fame_size, keys, run_id=self.run_id, engine_id=engine_id)
         evidence = self._evidence(blueprints, tasks, known, trained)
@@ -141,7 +142,7 @@ class Judge:
         before = self._best_rewards(verdicts)
         results = {id_: evidence[id_].results for id_ in before}
         jobs = self._jobs([blueprints[id_] for id_ in before], tasks, results, self.reseed_seeds)
-        fresh = self._train(jobs, begin, progress) if jobs else {}
+        fresh = self._train(jobs, begin, progress, competing=False) if jobs else {}
         clock.lap("evaluate")
         if fresh:
             trained |= {id_: [*trained.get(id_, ()), *new] for id_, new in fresh.items()}
@@ -179,12 +180,12 @@ class Judge:
         return jobs
 
     def _train(
-        self, jobs: Sequence[Run], begin: Callable[[int], None], progress: Progress | None
+        self, jobs: Sequence[Run], begin: Callable[[int], None], progress: Progress | None, *, competing: bool
     ) -> dict[str, list[TaskResult]]:
-        """Return the results of the blueprints that have jobs, by id."""
+        """Return the results of the blueprints that have jobs, by id; without competing none is cut short."""
         begin(len(jobs))
         results: dict[str, list[TaskResult]] = {}
-        trained = self.crucible.run_jobs(jobs, fingerprints=True, progress=progress)
+        trained = self.crucible.run_jobs(jobs, fingerprints=True, competing=competing, progress=progress)
         for job, result in zip(jobs, trained, strict=True):
             results.setdefault(job.blueprint.id, []).append(result)
         return results

@@ -20,10 +20,11 @@ MAX_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One training run: a program from one seed."""
+    """One training run: a program from one seed; a rung ends it only if it competes."""
 
     program: Program
     seed: int
+    competes: bool = True
 
 
 class Engine(ABC):

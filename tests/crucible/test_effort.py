@@ -262,6 +262,23 @@ def test_a_job_that_meets_an_undefined_value_is_nobodys_better() -> None:
 
 
 @needs_native
+def test_jobs_that_do_not_compete_are_neither_dropped_nor_in_the_way(short_xor: Xor) -> None:
+    jobs = jobs_of(short_xor, 12)
+    veterans = [replace(job, competes=False) for job in jobs[:4]]
+    engine = NativeEngine(effort=HALVES)
+    together = [bits(result) for result in engine.train([*veterans, *jobs[4:]], short_xor)]
+    assert together[:4] == [bits(result) for result in NativeEngine().train(jobs[:4], short_xor)]
+    assert together[4:] == [bits(result) for result in engine.train(jobs[4:], short_xor)]
+    runs = [(parse(["TANH"]), short_xor, seed) for seed in range(8)]
+    with Crucible(engine="native", num_workers=1, effort=HALVES) as crucible:
+        steps = [
+            sorted(result.num_steps or 0 for result in crucible.run_jobs(runs, competing=competing))
+            for competing in (True, False)
+        ]
+    assert steps == [[1, 1, 1, 1, 2, 2, 4, 4], [4] * 8]
+
+
+@needs_native
 def test_a_deadline_holds_beyond_a_rung() -> None:
     task = Temporal(epochs=20_000)
     program = build_program(parse(["TANH"]).graph, task, 16)

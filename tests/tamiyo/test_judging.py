@@ -7,6 +7,8 @@ import pytest
 
 from blueprints import LANGUAGE
 from crucible import Crucible
+from crucible.effort import RUNGS
+from crucible.engines.native.library import find_library
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.suites import task_named
 from hall_of_fame.records import CandidateRecord, RunRecord
@@ -160,6 +162,16 @@ def test_fresh_seeds_go_on_record_and_are_never_repeated(judge):
         [judgement.verdicts[0].blueprint.id], judge.crucible.engine_id, [judge.task_records([XOR])[0].key]
     )
     assert [result.seed for results in known.values() for result in results] == [10, 11, 12]
+
+
+@pytest.mark.skipif(find_library() is None, reason="the package was built without a C++ compiler")
+def test_rungs_end_first_looks_but_no_second_ones(judge):
+    with Crucible(num_workers=1, engine="native", effort=RUNGS) as crucible:
+        careful = dataclasses.replace(judge, crucible=crucible, reseed_share=1.0)
+        judgement = careful.judge([MLP, A, AFFINE, ("GELU",)], [XOR])
+    results = [result for evaluation in judgement.trained for result in evaluation.results]
+    steps = {seed: sorted(r.num_steps for r in results if r.seed == seed) for seed in (10, 11)}
+    assert steps == {10: [36, 36, 50, 100], 11: [100] * 4}
 
 
 def test_of_equal_rewards_the_earlier_is_reseeded_and_nobody_without_a_reward_of_its_own(judge):

@@ -6,11 +6,12 @@ Axes: J jobs, S seeds, K steps, T time, B examples, F input features, D width of
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
-from crucible.effort import FULL, Effort, best, cohorts
+from crucible.effort import FULL, Effort, Rung, best, cohorts
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import Kernel
@@ -87,10 +88,17 @@ class NativeEngine(Engine):
         """Train and examine every job; those with a foreign op go to the batched engine, as the log says."""
         missing = [self.missing_ops(ops_of(job.program)) for job in jobs]
         own = [i for i, ops in enumerate(missing) if not ops]
+        competing = [i for i in own if jobs[i].competes]
+        others = [i for i in own if not jobs[i].competes]
         foreign = [i for i, ops in enumerate(missing) if ops]
         self._report(frozenset().union(*missing))
         results: dict[int, TaskResult] = {}
-        for chosen, train in ((own, self._train), (foreign, self._batched.train)):
+        pauses = self.effort.pauses(task.num_steps)
+        for chosen, train in (
+            (competing, partial(self._train, pauses=pauses)),
+            (others, partial(self._train, pauses=())),
+            (foreign, self._batched.train),
+        ):
             if chosen:
                 part = train([jobs[i] for i in chosen], task, fingerprints=fingerprints, progress=progress)
                 results.update(zip(chosen, part, strict=True))
@@ -105,9 +113,14 @@ class NativeEngine(Engine):
             )
 
     def _train(
-        self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
+        self,
+        jobs: Sequence[Job],
+        task: Task,
+        *,
+        fingerprints: bool,
+        progress: Progress | None,
+        pauses: Sequence[tuple[int, Rung]],
     ) -> list[TaskResult]:
-        pauses = self.effort.pauses(task.num_steps)
         state_bytes = [3 * 4 * job.program.num_parameters for job in jobs]
         results = []
         for cohort in cohorts(state_bytes) if pauses else [range(len(jobs))]:
@@ -189,6 +202,7 @@ class _Batch:
         self._seconds_taken_J = np.zeros(num)
         self._competing = np.arange(num)
         self.num_done = np.zeros(1, np.int64)
+        self.num_reported = 0
         self.is_cancelled = np.zeros(1, np.int32)
         seeds = sorted({job.seed for job in jobs})
         splits = [task.splits(seed) for seed in seeds]
@@ -323,12 +337,11 @@ def _run(loaded: Library, batch: _Batch, variant: str, progress: Progress | None
 
 def _new_jobs(thread: threading.Thread, batch: _Batch) -> Iterator[int]:
     """Yield from time to time how many jobs have ended since, the last time when the request has."""
-    reported = int(batch.num_done[0])
     while True:
         thread.join(POLL_S)
         is_over = not thread.is_alive()
         num_done = int(batch.num_done[0])
-        yield num_done - reported
-        reported = num_done
+        yield num_done - batch.num_reported
+        batch.num_reported = num_done
         if is_over:
             return
