@@ -7,6 +7,7 @@ on the same cores. Figures are means over the seeds, those of time medians:
 
     flops_left        share of the training's FLOPs that was still spent; exams are left out
     throughput_ratio  blueprints a second as a multiple of the full work's
+    cpu_ratio         blueprints a CPU second likewise, which other processes on the machine disturb less
     score_difference  mean score minus the full work's
     spearman          rank correlation of the scores with the full work's
     top_kept          share of the full work's 32 best (and what ties with the last) that no rung dropped
@@ -14,7 +15,6 @@ on the same cores. Figures are means over the seeds, those of time medians:
 
 The row `another seed` is the full work from the next seed: what a ranking is worth in any case.
 """
-
 
 import argparse
 import json
@@ -117,26 +117,27 @@ def measure(
     costs_N = np.array([flops(b.graph, WIDTH, time_steps) for b in sample], np.float64)
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
     for seed in range(num_seeds):
-        full, full_s = train(task, sample, seed, FULL, num_workers)
-        other, other_s = train(task, sample, num_seeds + seed, FULL, num_workers)
+        full, full_times = train(task, sample, seed, FULL, num_workers)
+        other, other_times = train(task, sample, num_seeds + seed, FULL, num_workers)
         nobody = np.zeros(len(sample), bool)
-        for name, results, seconds in (("full", full, full_s), (ANOTHER_SEED, other, other_s)):
+        for name, results, times in (("full", full, full_times), (ANOTHER_SEED, other, other_times)):
             row = compare(results, full, nobody, task, costs_N)
-            found[name].append(row | {"throughput_ratio": full_s / seconds})
+            found[name].append(row | ratios(times, full_times))
         without_rungs: dict[float, np.ndarray] = {}
         for effort in sorted(efforts, key=lambda effort: bool(effort.rungs)):
-            results, seconds = train(task, sample, seed, effort, num_workers)
+            results, times = train(task, sample, seed, effort, num_workers)
             steps_N = steps_of(results)
             if not effort.rungs:
                 without_rungs[effort.stop_at] = steps_N
             undisturbed_N = without_rungs.get(effort.stop_at, steps_of(full))
             row = compare(results, full, steps_N < undisturbed_N, task, costs_N)
-            found[effort.id.strip("/")].append(row | {"throughput_ratio": full_s / seconds})
+            found[effort.id.strip("/")].append(row | ratios(times, full_times))
     rows = [_summary(task.name, name, rounds) for name, rounds in found.items()]
     print(f"\n{task.name}: {len(sample)} blueprints, {num_seeds} seeds, {num_workers} threads")
     for row in rows:
         print(
-            f"  {row['effort']:<36} FLOPs {row['flops_left']:.3f}  speed {row['throughput_ratio']:.2f}x  "
+            f"  {row['effort']:<36} FLOPs {row['flops_left']:.3f}  speed {row['throughput_ratio']:.2f}x "
+            f"CPU {row['cpu_ratio']:.2f}x  "
             f"score {row['score']:.4f} ({row['score_difference']:+.4f})  rho {row['spearman']:.3f}  "
             f"top kept {row['top_kept']:.3f}  regret {row['top_regret']:.4f}"
         )
@@ -145,13 +146,21 @@ def measure(
 
 def train(
     task: Task, sample: Sequence[Blueprint], seed: int, effort: Effort, num_workers: int
-) -> tuple[list[TaskResult], float]:
-    """Return the results of the sample and the seconds that they took."""
+) -> tuple[list[TaskResult], tuple[float, float]]:
+    """Return the results of the sample, and the seconds and CPU seconds that they took."""
     with Crucible(WIDTH, "native", num_workers=num_workers, effort=effort) as crucible:
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         evaluations = crucible.evaluate(sample, [task], [seed])
-        seconds = time.perf_counter() - start
-    return [evaluation.results[0] for evaluation in evaluations], seconds
+        times = time.perf_counter() - start, time.process_time() - cpu_start
+    return [evaluation.results[0] for evaluation in evaluations], times
+
+
+def ratios(times: tuple[float, float], full_times: tuple[float, float]) -> dict[str, float]:
+    """Return how many times as fast as the full work an effort was."""
+    return {
+        "throughput_ratio": full_times[0] / times[0],
+        "cpu_ratio": full_times[1] / times[1],
+    }
 
 
 def compare(
@@ -187,9 +196,10 @@ def _summary(task: str, effort: str, rounds: Sequence[dict[str, float]]) -> dict
     row: dict[str, Any] = {"task": task, "effort": effort}
     for name in rounds[0]:
         values = [figures[name] for figures in rounds]
-        row[name] = statistics.median(values) if name == "throughput_ratio" else statistics.mean(values)
-        if name == "throughput_ratio":
-            row["throughput_ratio_range"] = [min(values), max(values)]
+        if name.endswith("_ratio"):
+            row |= {name: statistics.median(values), f"{name}_range": [min(values), max(values)]}
+        else:
+            row[name] = statistics.mean(values)
     return row
 
 
