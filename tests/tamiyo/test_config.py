@@ -50,7 +50,7 @@ def test_types_are_checked_to_the_last_field(tmp_path):
         ("run: 3", "run. is 3; expected a section"),
         ("reward: {bounds: {parameters: [1, 2, 3]}}", "has 3 items; expected 2"),
         ("curriculum: {tasks: xor}", "is 'xor'; expected a list"),
-        ("crucible: {engine: fast}", "expected one of auto, batched, native, reference"),
+        ("crucible: {engine: fast}", "expected one of auto, batched, native, persistent, reference"),
         ("crucible: {width: 20}", "expected a positive multiple of 16"),
         ("crucible: {max_seconds: 0}", "expected more than 0"),
         ("crucible: {effort: {rungs: 1}}", "crucible.effort.rungs is 1; expected a list"),
