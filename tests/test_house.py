@@ -18,6 +18,8 @@ import pytest
 import readme_tree
 import yaml
 
+from crucible.engines.native.library import find_library, load_library
+
 ROOT = readme_tree.ROOT
 #: Lowest first: a file imports from its own floor and from floors below it.
 FLOORS = ("blueprints", "curricula", "crucible", "hall_of_fame", "architect", "tamiyo")
@@ -199,6 +201,15 @@ def test_the_command_of_the_distribution_resolves() -> None:
     (command,) = importlib.metadata.entry_points(group="console_scripts", name="tamiyo")
     assert command.value == PROJECT["project"]["scripts"]["tamiyo"]
     assert callable(command.load())
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler: the batched engine serves")
+def test_setup_built_the_native_engine_from_these_sources() -> None:
+    library = find_library()
+    assert library is not None, "make setup builds it"
+    assert load_library().rows, "it loads, and its records are those of this checkout"
+    for source in (ROOT / "crucible" / "engines" / "native" / "src").glob("[a-z]*"):
+        assert source.stat().st_mtime <= library.stat().st_mtime, f"{source.name} is newer: make setup"
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", ".ci/run", "CHANGELOG.md"])
