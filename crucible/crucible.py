@@ -28,6 +28,7 @@ from crucible.engines.native.library import load_library
 from crucible.engines.reference import ReferenceEngine
 from crucible.errors import CrucibleError
 from crucible.evaluation import Evaluation, TaskResult
+from crucible.heads import refusal
 from crucible.latency import LatencyTable
 from crucible.program import Program, build_program
 from curricula.task import Task
@@ -184,7 +185,8 @@ class Crucible:
             key = (blueprint.id, task)
             if key not in programs:
                 program = build_program(blueprint.graph, task, self.width, self._language)
-                programs[key] = program, self._excess(blueprint, program, task)
+                reason = refusal(blueprint.graph, program.head) or self._excess(blueprint, program, task)
+                programs[key] = program, reason
             program, reason = programs[key]
             if reason:
                 results[i] = TaskResult(task=task.name, seed=seed, status="rejected", reason=reason)

@@ -17,22 +17,23 @@ class TaskResult:
         seed: seed of data, initial parameters and batch order.
         status: `ok`, or why there is no score.
         reason: one line more about a status that is not `ok`.
-        score: accuracy on the held-out test split, in [0, 1]; 0 when the status is not `ok`.
-        validation_score: accuracy on the validation split, in [0, 1].
+        score: on the held-out test split, in [0, 1]; 0 when the status is not `ok`. The accuracy over the
+            labels that count; of a regression the coefficient of determination, no less than 0.
+        validation_score: the same on the validation split.
         num_steps: optimiser steps that were taken, of which all figures below are; fewer than the task's
             where less effort was asked for or values stopped being finite. Absent where a status leaves no
             figures, and in ledgers of before steps were counted, when a finite run took all of them.
-        loss_first: training loss of the first step, in nats.
-        loss_last: mean training loss of the last tenth of the steps, in nats.
-        loss_late_std: standard deviation of the training loss over the last quarter of the steps, in nats.
+        loss_first: training loss of the first step, in nats; of a regression the mean squared error.
+        loss_last: mean training loss of the last tenth of the steps.
+        loss_late_std: standard deviation of the training loss over the last quarter of the steps.
         solved_step: first step after which the smoothed training loss stays under the task's solved loss.
         gradient_norm_mean: mean over steps of the global gradient norm, before clipping.
         gradient_norm_max: its maximum.
         clipped_share: share of steps whose gradient norm exceeded the clip.
         nonfinite_step: step at which loss or gradient stopped being finite; absent where only an exam after
             training brought infinite or undefined values.
-        fingerprint: `[probes, D]` float32, the pooled output of the slot on the task's probe set after
-            training; absent unless asked for.
+        fingerprint: `[probes, D]` float32, the slot's output, averaged over time, on the task's probe set
+            after training; absent unless asked for.
     """
 
     task: str

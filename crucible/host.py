@@ -11,31 +11,34 @@ from crucible.program import Program
 
 
 class MiniSeedNet(nn.Module):
-    """`Linear(in -> D)`, slot, mean over time, `Linear(D -> classes)`.
+    """`Linear(in -> D)` or `Embedding(V, D)`, slot, and a readout of the mean over time or of every step.
 
-    With the identity in its slot it is a linear model of the mean step. `parameters()` come in the order of
-    `Program.parameters`.
+    With the identity in its slot a pooled host is a linear model of the mean step, and one of every step a
+    linear model of that step. `parameters()` come in the order of `Program.parameters`.
     """
 
-    def __init__(self, slot: nn.Module, input_width: int, width: int, num_classes: int) -> None:
+    def __init__(self, program: Program, slot: nn.Module) -> None:
         super().__init__()
-        self.input = nn.Linear(input_width, width)
+        embeds = program.input_kind == "embedding"
+        self.input = (nn.Embedding if embeds else nn.Linear)(program.input_width, program.width)
         self.slot = slot
-        self.readout = nn.Linear(width, num_classes)
+        self.readout = nn.Linear(program.width, program.output_width)
+        self._is_per_step = program.head.is_per_step
 
-    def pooled(self, x_BTF: torch.Tensor) -> torch.Tensor:
+    def pooled(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the slot's output, averaged over time, `[B, D]`."""
-        return self.slot(self.input(x_BTF)).mean(dim=1)
+        return self.slot(self.input(inputs)).mean(dim=1)
 
-    def forward(self, x_BTF: torch.Tensor) -> torch.Tensor:
-        """Return the logits `[B, classes]`."""
-        return self.readout(self.pooled(x_BTF))
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs `[B, K]`, or `[B, T, K]` of every step; a slot's single step stands for all."""
+        if not self._is_per_step:
+            return self.readout(self.pooled(inputs))
+        return self.readout(self.slot(self.input(inputs)).expand(-1, inputs.shape[1], -1))
 
 
 def build_host(program: Program, modules: Mapping[str, ModuleBuilder] = MODULES) -> MiniSeedNet:
     """Return the module that computes what `program` says, with torch's default initial values."""
-    slot = BlueprintModule(program.graph, program.width, modules)
-    return MiniSeedNet(slot, program.input_width, program.width, program.num_classes)
+    return MiniSeedNet(program, BlueprintModule(program.graph, program.width, modules))
 
 
 def load_parameters(module: nn.Module, flat_P: torch.Tensor) -> None:

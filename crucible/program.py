@@ -10,12 +10,17 @@ from typing import TypeVar
 from blueprints.graph import INPUT, SCAN, STATE, Graph
 from blueprints.language import LANGUAGE, Language, resolve
 from blueprints.ops import Parameter
+from curricula.heads import HEADS, Head, InputKind
 from curricula.task import Task
 
-#: The three ops of the host around the slot.
+#: The ops of the host around the slot: how inputs come in, how time is met, and what is read.
 HOST_INPUT = "HOST_INPUT"
+HOST_EMBEDDING = "HOST_EMBEDDING"
 HOST_MEAN = "HOST_MEAN"
+HOST_SPREAD = "HOST_SPREAD"
 HOST_READOUT = "HOST_READOUT"
+#: All of them.
+HOST_OPS = (HOST_INPUT, HOST_EMBEDDING, HOST_MEAN, HOST_SPREAD, HOST_READOUT)
 
 T = TypeVar("T")
 
@@ -99,16 +104,18 @@ class Program:
     """A blueprint with the host around it: node 0 is the task's input, the last node the logits.
 
     Attributes:
-        nodes: in topological order; node 1 is the host's input map, whose output fills the slot.
-        pooled: index of the node whose output `[B, 1, D]` is the slot's output, averaged over time.
+        nodes: in topological order; node 1 is the host's input map, whose output enters the slot.
+        pooled: index of the node that is read out; averaged over time it is the blueprint's fingerprint.
         graph: what fills the slot.
         width: D of the host.
+        head: what is asked of the last node, which has one step, or all of them for a head of every step.
     """
 
     nodes: tuple[ProgramNode, ...]
     pooled: int
     graph: Graph
     width: int
+    head: Head
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -127,13 +134,20 @@ class Program:
         return self.num_parameters - sum(parameter.size for parameter in host)
 
     @property
+    def input_kind(self) -> InputKind:
+        """How the host takes the task's inputs."""
+        return "embedding" if self.nodes[1].signature.op == HOST_EMBEDDING else "linear"
+
+    @property
     def input_width(self) -> int:
-        """Width of the task's input."""
+        """Width of the task's input; of an embedding the number of symbols."""
+        if self.input_kind == "embedding":
+            return self.nodes[1].signature.attribute("vocabulary")
         return self.nodes[0].signature.width
 
     @property
-    def num_classes(self) -> int:
-        """Width of the logits."""
+    def output_width(self) -> int:
+        """Width of the logits, or of a regression's outputs."""
         return self.nodes[-1].signature.width
 
     @cached_property
@@ -160,23 +174,42 @@ def _values(signature: Signature, time: int) -> int:
     if signature.body is not None:
         times = time if signature.op == SCAN else signature.attribute("repeat")
         inside = times * sum(_values(node.signature, time) for node in signature.body.nodes)
+    if signature.op == HOST_EMBEDDING:
+        inside = time * signature.attribute("vocabulary")  # symbols as one-hot vectors
     return inside + (time if signature.sequence else 1) * signature.width
 
 
 def build_program(graph: Graph, task: Task, width: int, language: Language = LANGUAGE) -> Program:
     """Return the program of `graph` in a host of width D = `width` for `task`."""
-    nodes = [
-        ProgramNode(Signature(INPUT, (), (), (), task.input_width, True), (), ()),
-        _affine(HOST_INPUT, task.input_width, width, 0, sequence=True),
-    ]
+    head = HEADS[task.head]
+    nodes = _inputs(task, width)
     for node in _nodes(graph, width, language)[1:]:
         nodes.append(ProgramNode(node.signature, tuple(i + 1 for i in node.inputs), node.parameters))
-    if graph.type.time == "sequence":
-        signature = Signature(HOST_MEAN, (), (width,), (True,), width, False)
+    is_sequence = graph.type.time == "sequence"
+    if is_sequence != head.is_per_step:
+        op = HOST_MEAN if is_sequence else HOST_SPREAD
+        signature = Signature(op, (), (width,), (is_sequence,), width, head.is_per_step)
         nodes.append(ProgramNode(signature, (len(nodes) - 1,), ()))
     pooled = len(nodes) - 1
-    nodes.append(_affine(HOST_READOUT, width, task.num_classes, pooled, sequence=False))
-    return Program(tuple(nodes), pooled, graph, width)
+    nodes.append(_affine(HOST_READOUT, width, task.output_width, pooled, sequence=head.is_per_step))
+    return Program(tuple(nodes), pooled, graph, width, head)
+
+
+def _inputs(task: Task, width: int) -> list[ProgramNode]:
+    """Return the task's input, and the map that takes it to the host's width.
+
+    Of the one-hot inputs that an embedding stands for one is not zero: hence its bound.
+    """
+    if task.input == "linear":
+        entry = Signature(INPUT, (), (), (), task.input_width, True)
+        return [ProgramNode(entry, (), ()), _affine(HOST_INPUT, task.input_width, width, 0, sequence=True)]
+    symbols = task.input_width
+    weight = Parameter(name="weight", shape=(symbols, width), bound=1.0)
+    lookup = Signature(HOST_EMBEDDING, (("vocabulary", symbols),), (1,), (True,), width, True)
+    return [
+        ProgramNode(Signature(INPUT, (), (), (), 1, True), (), ()),
+        ProgramNode(lookup, (0,), (weight,)),
+    ]
 
 
 def _nodes(graph: Graph, width: int, language: Language) -> tuple[ProgramNode, ...]:

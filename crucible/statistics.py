@@ -53,7 +53,7 @@ def judged(
         task: what was trained.
         seed: of the run.
         statistics: of its curves, as `curve_statistics` returns them.
-        scores: accuracy on `validation` and `test`; NaN where a logit was not finite.
+        scores: on `validation` and `test`; NaN where a logit was not finite.
         fingerprint: where asked for.
     """
     reason = ""

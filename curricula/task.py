@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import torch
 
+from curricula.heads import HEADS, HeadName, InputKind
+
 #: Examples of every probe set.
 NUM_PROBES = 256
 #: Split sizes are multiples of this, so that engines need no ragged batches.
@@ -21,8 +23,9 @@ class Split:
     """Examples of one split. Splits are cached and shared: never write into them.
 
     Attributes:
-        inputs: `[B, T, input_width]` float32.
-        targets: `[B]` int64 class indices.
+        inputs: `[B, T, input_width]` float32; of an embedding `[B, T]` int64, symbols from 0 on.
+        targets: `[B]` int64 labels; of every step `[B, T]`, `IGNORED` where nothing counts. Of a regression
+            `[B, K]` float32; of every step `[B, T, K]`, NaN throughout where nothing counts.
     """
 
     inputs: torch.Tensor
@@ -42,6 +45,10 @@ class Splits:
 class Task(ABC):
     """One exam. A subclass is a frozen dataclass whose fields are its difficulty knobs.
 
+    What is the same for all of a subclass's tasks is a class variable, or a property where it depends on a
+    knob. A regression does well to give its targets a variance near 1: then its losses and thresholds mean
+    the same as another's.
+
     Attributes:
         name: what ledger and curves call it; a variant with other knobs needs another name.
         num_train: training examples a seed.
@@ -52,12 +59,16 @@ class Task(ABC):
         learning_rate: of Adam.
     """
 
-    num_classes: ClassVar[int] = 2
-    #: Accuracy of always guessing.
-    chance: ClassVar[float] = 0.5
-    #: Accuracy on the test split from which the task counts as solved.
+    #: What is read from the slot, and by which loss and score it is judged.
+    head: ClassVar[HeadName] = "pooled_cross_entropy"
+    #: How the host takes inputs: `linear`, or `embedding`, which is a linear map of one-hot inputs.
+    input: ClassVar[InputKind] = "linear"
+    #: Classes of a label, or numbers of a regression's target.
+    output_width: ClassVar[int] = 2
+    #: Score on the test split from which the task counts as solved.
     solved: ClassVar[float] = 0.95
-    #: Training loss in nats under which a run counts as having solved its training split.
+    #: Training loss, in nats or squared units of the targets, under which a run counts as having solved its
+    #: training split.
     solved_loss: ClassVar[float] = 0.1
 
     name: str
@@ -87,7 +98,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def input_width(self) -> int:
-        """Width of the last axis of the inputs."""
+        """Width of the last axis of the inputs; of an embedding the number of symbols."""
 
     @abstractmethod
     def splits(self, seed: int) -> Splits:
@@ -95,7 +106,12 @@ class Task(ABC):
 
     @abstractmethod
     def probe(self) -> torch.Tensor:
-        """Return the fixed probe set `[256, T, input_width]`, on which fingerprints are taken."""
+        """Return the fixed probe set, inputs of 256 examples, on which fingerprints are taken."""
+
+    @property
+    def chance(self) -> float:
+        """Score of always guessing one of equally frequent classes, or a regression's mean target."""
+        return 0.0 if HEADS[self.head].loss == "mse" else 1.0 / self.output_width
 
     @property
     def num_steps(self) -> int:
@@ -108,5 +124,5 @@ class Task(ABC):
         return asdict(self)
 
     def normalised(self, score: float) -> float:
-        """Map an accuracy to [0, 1]: chance and below to 0, perfect to 1."""
+        """Map a score to [0, 1]: chance and below to 0, perfect to 1."""
         return min(1.0, max(0.0, (score - self.chance) / (1.0 - self.chance)))

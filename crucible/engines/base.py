@@ -62,11 +62,14 @@ class Engine(ABC):
         self,
         programs: Sequence[Program],
         parameters: Sequence[torch.Tensor],
-        inputs_BTF: torch.Tensor,
-        targets_B: torch.Tensor,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
         dtype: torch.dtype = torch.float32,
     ) -> list[tuple[float, torch.Tensor]]:
-        """Return, for each program at its flat parameters, the loss and the flat gradient on one batch."""
+        """Return, for each program at its flat parameters, the loss and the flat gradient on one batch.
+
+        Inputs and targets are as a `Split` holds them. All programs are of one task.
+        """
 
     def close(self) -> None:
         """Release processes and memory; the engine starts them again when it is used again."""

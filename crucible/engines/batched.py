@@ -8,14 +8,15 @@ import torch
 from crucible.engines.base import MAX_SECONDS, Deadline, Engine, Job, Progress, single_thread, timed_out
 from crucible.engines.capture import Lane, lanes_on, take_steps
 from crucible.engines.chunks import CUDA_STREAMS, split_jobs
-from crucible.engines.heads import Head
+from crucible.engines.heads import PLANNED
 from crucible.engines.kernels import Kernel, kernels_with
 from crucible.engines.training import Batch, Trainer
 from crucible.engines.workers import UnloadableError, WorkerPool
 from crucible.errors import CrucibleError
 from crucible.evaluation import TaskResult
+from crucible.heads import check_split, inputs_as_floats, targets_as_floats
 from crucible.program import Program
-from curricula.task import Task
+from curricula.task import Split, Task
 
 T = TypeVar("T")
 #: Seconds that a worker which does not answer has beyond its deadline: it may have to start first.
@@ -142,24 +143,27 @@ class BatchedEngine(Engine):
         self,
         programs: Sequence[Program],
         parameters: Sequence[torch.Tensor],
-        inputs_BTF: torch.Tensor,
-        targets_B: torch.Tensor,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
         dtype: torch.dtype = torch.float32,
     ) -> list[tuple[float, torch.Tensor]]:
         """Differentiate all programs in one batch, in `dtype` throughout."""
+        head = programs[0].head
+        check_split(programs[0], Split(inputs=inputs, targets=targets), "the batch")
         with single_thread(), torch.no_grad():
             kernels = kernels_with(self._own_kernels)
-            batch = Batch(programs, kernels, inputs_BTF.shape[1], self.device, dtype)
+            batch = Batch(programs, kernels, inputs.shape[1], self.device, dtype)
             for index, flat_P in enumerate(parameters):
                 batch.layout.write(batch.parameters, index, flat_P.to(dtype))
-            inputs_TBF = inputs_BTF.to(self.device, dtype).transpose(0, 1).contiguous()
+            inputs_TBF = inputs_as_floats(inputs, dtype).to(self.device).transpose(0, 1).contiguous()
             plan = batch.plan(inputs_TBF.expand(len(programs), -1, -1, -1), train=True)
-            one_hot_BC = torch.nn.functional.one_hot(targets_B, programs[0].num_classes)
-            head = Head(plan, one_hot_BC.to(self.device, dtype)[None])
+            targets_PBL = targets_as_floats(head, targets, dtype).to(self.device).transpose(0, 1).contiguous()
+            loss = PLANNED[head.loss](plan, targets_PBL[None], head)
+            loss.take()
             plan.forward()
-            head()
+            loss()
             plan.backward()
-            losses = dict(zip(plan.order, head.loss_J.tolist(), strict=True))
+            losses = dict(zip(plan.order, loss.loss_J.tolist(), strict=True))
             return [
                 (losses[index], batch.layout.read(batch.gradients, index)) for index in range(len(programs))
             ]

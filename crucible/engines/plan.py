@@ -40,7 +40,7 @@ class Plan:
     """Forward and, where gradients are given, backward launches for a batch of programs.
 
     Attributes:
-        logits: `[J', 1, B, classes]` of the last group; `order` holds the program of each row.
+        logits: `[J', P, B, K]` of the last group, with one step or all; `order` has the program of each row.
         d_logits: where the gradient of the loss goes before `backward`.
         order: `[J']`, programs in the order of the logits.
     """
@@ -98,10 +98,12 @@ class Plan:
             call()
 
     def pooled(self) -> Tensor:
-        """Return the slot's outputs of the last forward, `[J, B, D]`."""
+        """Return the slot's outputs of the last forward, averaged over time, `[J, B, D]`."""
         rows = [self._rows[p, program.pooled] for p, program in enumerate(self._programs)]
-        arena = self._value_tensors[1, self._programs[0].width]
-        return arena.index_select(0, self._index(rows))[:, 0]
+        first = self._programs[0]
+        steps = self._time if first.nodes[first.pooled].signature.sequence else 1
+        pooled_JTBD = self._value_tensors[steps, first.width].index_select(0, self._index(rows))
+        return pooled_JTBD[:, 0] if steps == 1 else pooled_JTBD.mean(1)
 
     # Rows
 

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from blueprints.modules import MODULES, ModuleBuilder
 from crucible.engines.base import MAX_SECONDS, Deadline, Engine, Job, Progress, single_thread, timed_out
 from crucible.evaluation import TaskResult
+from crucible.heads import LOSSES, Loss, check_split, checked_splits
 from crucible.host import MiniSeedNet, build_host, load_parameters
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
 from crucible.program import Program
 from crucible.statistics import CLIP_EPSILON, CLIP_NORM, curve_statistics, judged
+from curricula.heads import HEADS
 from curricula.task import Split, Task
 
 
@@ -55,15 +56,16 @@ class ReferenceEngine(Engine):
         return results
 
     def _train(self, job: Job, task: Task, fingerprints: bool) -> TaskResult:
-        splits = task.splits(job.seed)
+        splits = checked_splits(job.program, task, job.seed)
         module = build_host(job.program, self._modules)
         load_parameters(module, initial_parameters(job.program, job.seed))
         module.to(self.device)
         losses, norms = self._fit(module, splits.train, task, job.seed, Deadline(self.max_seconds))
         statistics = curve_statistics(losses, norms, task)
+        loss = LOSSES[job.program.head.loss]
         scores = {
-            "validation": self._accuracy(module, splits.validation),
-            "test": self._accuracy(module, splits.test),
+            "validation": self._score(module, splits.validation, loss),
+            "test": self._score(module, splits.test, loss),
         }
         fingerprint = self._fingerprint(module, task) if fingerprints else None
         return judged(task, job.seed, statistics, scores, fingerprint)
@@ -75,12 +77,13 @@ class ReferenceEngine(Engine):
         inputs, targets = train.inputs.to(self.device), train.targets.to(self.device)
         parameters = list(module.parameters())
         optimizer = torch.optim.Adam(parameters, lr=task.learning_rate, fused=True)
+        loss_of = LOSSES[HEADS[task.head].loss].loss
         losses, norms = [], []
         full = task.batch_size == task.num_train
         for indices_B in minibatches(task, seed).to(self.device):
             deadline.check()
             x, target = (inputs, targets) if full else (inputs[indices_B], targets[indices_B])
-            loss = F.cross_entropy(module(x), target)
+            loss = loss_of(module(x), target)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -96,12 +99,10 @@ class ReferenceEngine(Engine):
         return np.asarray(losses), np.asarray(norms)
 
     @torch.no_grad()
-    def _accuracy(self, module: MiniSeedNet, split: Split) -> float:
-        """Return the accuracy; NaN where a logit is not finite."""
-        logits_BC = module(split.inputs.to(self.device))
-        if not torch.isfinite(logits_BC).all():
-            return float("nan")
-        return float((logits_BC.argmax(1) == split.targets.to(self.device)).float().mean())
+    def _score(self, module: MiniSeedNet, split: Split, loss: Loss) -> float:
+        """Return the score; NaN where an output is not finite."""
+        outputs = module(split.inputs.to(self.device))
+        return loss.score(loss.measure(outputs, split.targets.to(self.device)), split.targets)
 
     @torch.no_grad()
     def _fingerprint(self, module: MiniSeedNet, task: Task) -> np.ndarray:
@@ -111,18 +112,25 @@ class ReferenceEngine(Engine):
         self,
         programs: Sequence[Program],
         parameters: Sequence[torch.Tensor],
-        inputs_BTF: torch.Tensor,
-        targets_B: torch.Tensor,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
         dtype: torch.dtype = torch.float32,
     ) -> list[tuple[float, torch.Tensor]]:
         """Differentiate each program by autograd, in `dtype` throughout."""
+        check_split(programs[0], Split(inputs=inputs, targets=targets), "the batch")
+        x, target = _floating(inputs, dtype).to(self.device), _floating(targets, dtype).to(self.device)
         results = []
         for program, flat_P in zip(programs, parameters, strict=True):
             module = build_host(program, self._modules).to(self.device, dtype)
             load_parameters(module, flat_P.to(self.device, dtype))
-            loss = F.cross_entropy(module(inputs_BTF.to(self.device, dtype)), targets_B.to(self.device))
+            loss = LOSSES[program.head.loss].loss(module(x), target)
             gradients = torch.autograd.grad(
                 loss, list(module.parameters()), allow_unused=True, materialize_grads=True
             )
             results.append((loss.item(), torch.cat([g.flatten() for g in gradients]).cpu()))
         return results
+
+
+def _floating(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return numbers in `dtype`, and symbols and labels as they are."""
+    return values.to(dtype) if values.is_floating_point() else values

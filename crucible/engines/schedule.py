@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crucible.program import HOST_MEAN, HOST_READOUT, Program, Signature
+from crucible.program import HOST_MEAN, HOST_READOUT, HOST_SPREAD, Program, Signature
 
 #: A node of one of the programs: (index of the program, index of the node).
 Member = tuple[int, int]
@@ -22,7 +22,7 @@ def schedule(programs: Sequence[Program]) -> list[Group]:
     """Return groups in an order in which every input is ready.
 
     Greedy: next comes the signature of which the largest share of the remaining nodes is ready. The host's
-    mean and readout wait for all programs.
+    last ops wait for all programs.
     """
     remaining: Counter[Signature] = Counter()
     waiting: dict[Member, int] = {}
@@ -52,4 +52,4 @@ def schedule(programs: Sequence[Program]) -> list[Group]:
     return groups
 
 
-_LAST = frozenset({HOST_MEAN, HOST_READOUT})
+_LAST = frozenset({HOST_MEAN, HOST_SPREAD, HOST_READOUT})

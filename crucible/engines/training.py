@@ -1,25 +1,28 @@
 """Training and examining one batch of jobs with op batching; leaves splitting work over cores to batched.py.
 
-Axes: J jobs, S seeds, K steps, T time, B examples, F input features, C classes, R rows of the flat buffers.
+Axes: J jobs, S seeds, K steps (the last axis of outputs: their width), T time, B examples, F input features,
+P positions that are read, L numbers of a target, R rows of the flat buffers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from crucible.engines.base import Job
-from crucible.engines.heads import Head
+from crucible.engines.heads import PLANNED, Tally
 from crucible.engines.kernels import Kernel
 from crucible.engines.layout import ROW, Layout
 from crucible.engines.plan import Plan
 from crucible.engines.schedule import schedule
 from crucible.evaluation import TaskResult
+from crucible.heads import LOSSES, checked_splits, inputs_as_floats, targets_as_floats
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
 from crucible.program import Program
 from crucible.statistics import CLIP_EPSILON, CLIP_NORM, curve_statistics, judged
+from curricula.heads import HEADS, Head
 from curricula.task import Split, Task
 
 #: Examples that one forward pass of an exam takes; a multiple of any vector register.
@@ -68,7 +71,8 @@ class Trainer:
         self._jobs, self._task = jobs, task
         self.num_steps = task.num_steps
         seeds = sorted({job.seed for job in jobs})
-        self._splits = [task.splits(seed) for seed in seeds]
+        self._splits = [checked_splits(jobs[0].program, task, seed) for seed in seeds]
+        self._head = jobs[0].program.head
         first = self._splits[0]
         longest = max(split.inputs.shape[1] for split in (first.train, first.validation, first.test))
         self._batch = Batch([job.program for job in jobs], kernels, longest, device)
@@ -87,16 +91,26 @@ class Trainer:
         """Examine all jobs and return their results, in their order."""
         task = self._task
         losses_KJ, norms_KJ = self.step.curves()
-        exams = [[s.validation for s in self._splits], [s.test for s in self._splits]]
-        validation_J, test_J = _accuracies(self._batch, exams, self._seed_of_J)
+        exams = {
+            "validation": [splits.validation for splits in self._splits],
+            "test": [splits.test for splits in self._splits],
+        }
+        scores = {name: self._scores(splits) for name, splits in exams.items()}
         pooled_JBD = _fingerprints(self._batch, task) if fingerprints else None
         results = []
         for index, job in enumerate(self._jobs):
             statistics = curve_statistics(losses_KJ[:, index], norms_KJ[:, index], task)
-            scores = {"validation": float(validation_J[index]), "test": float(test_J[index])}
+            own = {name: scores_J[index] for name, scores_J in scores.items()}
             fingerprint = None if pooled_JBD is None else pooled_JBD[index].copy()
-            results.append(judged(task, job.seed, statistics, scores, fingerprint))
+            results.append(judged(task, job.seed, statistics, own, fingerprint))
         return results
+
+    def _scores(self, splits: Sequence[Split]) -> list[float]:
+        """Return each job's score on the split of its seed; NaN where an output is not finite."""
+        measures = _measures(self._batch, self._head, splits, self._seed_of_J).tolist()
+        score = LOSSES[self._head.loss].score
+        seeds = self._seed_of_J.tolist()
+        return [score(measure, splits[s].targets) for measure, s in zip(measures, seeds, strict=True)]
 
 
 class Minibatches:
@@ -110,10 +124,10 @@ class Minibatches:
     def __init__(self, task: Task, seeds: Sequence[int], train: Sequence[Split], seed_of_J: Tensor) -> None:
         device = seed_of_J.device
         self.step_1 = torch.zeros(1, dtype=torch.int64, device=device)
-        self._seed_of_J = self._seed_of_logits = seed_of_J
-        self._inputs_KSTBF, self._one_hot_KSBC = _steps(task, seeds, train, device)
+        self._seed_of_J = self._seed_of_outputs = seed_of_J
+        self._inputs_KSTBF, self._targets_KSPBL = _steps(task, seeds, train, device)
         self._inputs_1STBF = self._inputs_KSTBF[:1].clone()
-        self._one_hot_1SBC = self._one_hot_KSBC[:1].clone()
+        self._targets_1SPBL = self._targets_KSPBL[:1].clone()
         self._is_fixed, self._is_shared = len(self._inputs_KSTBF) == 1, len(seeds) == 1
         self.inputs_JTBF = self._of_jobs(self._inputs_1STBF[0], seed_of_J)
 
@@ -122,22 +136,23 @@ class Minibatches:
         sizes = [-1] * (values_SB.dim() - 1)
         return values_SB.expand(len(seed_of_J), *sizes) if self._is_shared else values_SB[seed_of_J]
 
-    def one_hot(self, order_J: Tensor) -> Tensor:
-        """Return the targets `[J or 1, B, C]` in an order of the jobs; `load` brings those of each step."""
-        self._seed_of_logits = self._seed_of_J[order_J]
-        one_hot_SBC = self._one_hot_1SBC[0]
-        self._one_hot_JBC = one_hot_SBC if self._is_shared else one_hot_SBC[self._seed_of_logits]
-        return self._one_hot_JBC
+    def targets(self, order_J: Tensor) -> Tensor:
+        """Return targets `[J or 1, P, B, L]` in an order of the jobs; `load` brings those of each step."""
+        self._seed_of_outputs = self._seed_of_J[order_J]
+        targets_SPBL = self._targets_1SPBL[0]
+        self._targets_JPBL = targets_SPBL if self._is_shared else targets_SPBL[self._seed_of_outputs]
+        return self._targets_JPBL
 
-    def load(self) -> None:
-        """Bring the minibatch of the step; a full batch is there from the start."""
+    def load(self) -> bool:
+        """Bring the minibatch of the step; say whether it is new: a full batch is there from the start."""
         if self._is_fixed:
-            return
+            return False
         torch.index_select(self._inputs_KSTBF, 0, self.step_1, out=self._inputs_1STBF)
-        torch.index_select(self._one_hot_KSBC, 0, self.step_1, out=self._one_hot_1SBC)
+        torch.index_select(self._targets_KSPBL, 0, self.step_1, out=self._targets_1SPBL)
         if not self._is_shared:
             torch.index_select(self._inputs_1STBF[0], 0, self._seed_of_J, out=self.inputs_JTBF)
-            torch.index_select(self._one_hot_1SBC[0], 0, self._seed_of_logits, out=self._one_hot_JBC)
+            torch.index_select(self._targets_1SPBL[0], 0, self._seed_of_outputs, out=self._targets_JPBL)
+        return True
 
     def advance(self) -> None:
         """Go on to the next step."""
@@ -154,14 +169,17 @@ class Step:
         self._minibatches = minibatches
         self._plan = batch.plan(minibatches.inputs_JTBF, train=True)
         order_J = torch.tensor(self._plan.order, device=batch.parameters.device)
-        self._head = Head(self._plan, minibatches.one_hot(order_J))
-        self._update = Update(batch, self._head.loss_J, order_J, task, minibatches.step_1)
+        head = HEADS[task.head]
+        self._loss = PLANNED[head.loss](self._plan, minibatches.targets(order_J), head)
+        self._loss.take()
+        self._update = Update(batch, self._loss.loss_J, order_J, task, minibatches.step_1)
 
     def __call__(self) -> None:
         """Take the next step."""
-        self._minibatches.load()
+        if self._minibatches.load():
+            self._loss.take()
         self._plan.forward()
-        self._head()
+        self._loss()
         self._plan.backward()
         self._update()
         self._minibatches.advance()
@@ -224,20 +242,24 @@ class Update:
 def _steps(
     task: Task, seeds: Sequence[int], train: Sequence[Split], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return inputs `[K, S, T, B, F]` and one-hot targets `[K, S, B, C]`; K = 1 for a full batch."""
-    inputs, one_hot = [], []
+    """Return inputs `[K, S, T, B, F]` and targets `[K, S, P, B, L]` of each step; K = 1 for a full batch."""
+    head = HEADS[task.head]
+    inputs, targets = [], []
     for seed, split in zip(seeds, train, strict=True):
         indices_KB = minibatches(task, seed)
         if task.batch_size == task.num_train:
             indices_KB = indices_KB[:1]
-        inputs.append(split.inputs[indices_KB].transpose(1, 2))
-        one_hot.append(torch.nn.functional.one_hot(split.targets[indices_KB], task.num_classes).float())
-    return torch.stack(inputs, 1).to(device), torch.stack(one_hot, 1).to(device)
+        inputs.append(inputs_as_floats(split.inputs)[indices_KB].transpose(1, 2))
+        targets.append(targets_as_floats(head, split.targets)[indices_KB].transpose(1, 2))
+    return torch.stack(inputs, 1).to(device), torch.stack(targets, 1).to(device)
 
 
 @torch.no_grad()
-def _examine(batch: Batch, inputs_SBTF: Tensor, seed_of_J: Tensor) -> tuple[Tensor, Tensor]:
-    """Return logits `[J, B, C]` and pooled slot outputs `[J, B, D]` of examples, a fixed number at a time."""
+def _examine(batch: Batch, inputs_SBTF: Tensor, seed_of_J: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield outputs `[J, P, B, K]` and pooled slot outputs `[J, B, D]`, a fixed number of examples at a time.
+
+    The slice says which examples they are.
+    """
     num_examples = inputs_SBTF.shape[1]
     device = batch.parameters.device
     padding = -num_examples % EXAM_BATCH
@@ -248,33 +270,31 @@ def _examine(batch: Batch, inputs_SBTF: Tensor, seed_of_J: Tensor) -> tuple[Tens
     inputs_JTBF = buffer_STBF.expand(len(seed_of_J), -1, -1, -1) if shared else buffer_STBF[seed_of_J]
     plan = batch.plan(inputs_JTBF, train=False)
     inverse_J = torch.argsort(torch.tensor(plan.order, device=device))
-    logits, pooled = [], []
-    for chunk_STBF in chunks:
+    for index, chunk_STBF in enumerate(chunks):
         buffer_STBF.copy_(chunk_STBF)
         if not shared:
             torch.index_select(buffer_STBF, 0, seed_of_J, out=inputs_JTBF)
         plan.forward()
-        logits.append(plan.logits[:, 0].index_select(0, inverse_J))
-        pooled.append(plan.pooled())
-    return torch.cat(logits, 1)[:, :num_examples], torch.cat(pooled, 1)[:, :num_examples]
+        start = index * EXAM_BATCH
+        num = min(EXAM_BATCH, num_examples - start)
+        outputs_JPBK = plan.logits.index_select(0, inverse_J)[:, :, :num]
+        yield slice(start, start + num), outputs_JPBK, plan.pooled()[:, :num]
 
 
-def _accuracies(batch: Batch, exams: Sequence[Sequence[Split]], seed_of_J: Tensor) -> list[np.ndarray]:
-    """Return, for each exam, the accuracies `[J]`; NaN where a logit is not finite."""
-    accuracies = []
-    for splits in exams:
-        inputs_SBTF = torch.stack([split.inputs for split in splits])
-        targets_SB = torch.stack([split.targets for split in splits]).to(seed_of_J.device)
-        logits_JBC, _ = _examine(batch, inputs_SBTF, seed_of_J)
-        right_JB = logits_JBC.argmax(-1) == targets_SB[seed_of_J]
-        finite_J = torch.isfinite(logits_JBC).all(2).all(1)
-        accuracy_J = right_JB.float().mean(1).masked_fill_(~finite_J, float("nan"))
-        accuracies.append(accuracy_J.cpu().numpy())
-    return accuracies
+def _measures(batch: Batch, head: Head, splits: Sequence[Split], seed_of_J: Tensor) -> Tensor:
+    """Return what the exam of each job comes to, `[J]`; NaN where an output is not finite."""
+    inputs_SBTF = torch.stack([inputs_as_floats(split.inputs) for split in splits])
+    targets_SBPL = torch.stack([targets_as_floats(head, split.targets) for split in splits])
+    targets_SPBL = targets_SBPL.transpose(1, 2).to(seed_of_J.device)
+    tally = Tally(head, seed_of_J)
+    for examples, outputs_JPBK, _ in _examine(batch, inputs_SBTF, seed_of_J):
+        tally.add(outputs_JPBK, targets_SPBL[:, :, examples])
+    return tally.means()
 
 
 def _fingerprints(batch: Batch, task: Task) -> np.ndarray:
-    """Return the pooled slot outputs `[J, probes, D]` on the task's probe set."""
+    """Return the slot's outputs `[J, probes, D]`, averaged over time, on the task's probe set."""
     seed_of_J = torch.zeros(len(batch.programs), dtype=torch.int64, device=batch.parameters.device)
-    _, pooled_JBD = _examine(batch, task.probe()[None], seed_of_J)
-    return pooled_JBD.cpu().numpy()
+    inputs_SBTF = inputs_as_floats(task.probe())[None]
+    parts = [pooled_JBD for _, _, pooled_JBD in _examine(batch, inputs_SBTF, seed_of_J)]
+    return torch.cat(parts, 1).cpu().numpy()

@@ -58,8 +58,8 @@ class TestTaskContract:
     def test_labels_are_balanced_in_every_split(self, task):
         for seed in SEEDS:
             for split in parts(task, seed).values():
-                counts = torch.bincount(split.targets, minlength=task.num_classes)
-                assert (counts == len(split.targets) // task.num_classes).all()
+                counts = torch.bincount(split.targets, minlength=task.output_width)
+                assert (counts == len(split.targets) // task.output_width).all()
 
     def test_labels_are_in_no_order(self, task):
         for seed in SEEDS:

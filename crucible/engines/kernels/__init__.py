@@ -6,17 +6,20 @@ from crucible.engines.kernels.activations import ACTIVATIONS, KWinners
 from crucible.engines.kernels.attention import Attention, FastWeights
 from crucible.engines.kernels.composite import Loop, Scan
 from crucible.engines.kernels.features import LayerNorm, MixtureOfExperts, RmsNorm, Scale
+from crucible.engines.kernels.host import Embedding, Spread
 from crucible.engines.kernels.kernel import AutogradKernel, Block, Kernel, Launch
 from crucible.engines.kernels.merges import Add, Blend, Concat, Multiply
 from crucible.engines.kernels.mixing import Convolution, DepthwiseConvolution, Linear
 from crucible.engines.kernels.module import ModuleKernel
 from crucible.engines.kernels.pools import PoolLast, PoolMax, PoolMean, Shift
 from crucible.engines.kernels.recurrent import DiagonalScan, Gru, Lstm
-from crucible.program import HOST_INPUT, HOST_MEAN, HOST_READOUT
+from crucible.program import HOST_EMBEDDING, HOST_INPUT, HOST_MEAN, HOST_READOUT, HOST_SPREAD
 
 _KERNELS: Mapping[str, Kernel] = {
     HOST_INPUT: Linear(),
+    HOST_EMBEDDING: Embedding(),
     HOST_MEAN: PoolMean(),
+    HOST_SPREAD: Spread(),
     HOST_READOUT: Linear(),
     "LINEAR": Linear(),
     "CONV1D": Convolution(),

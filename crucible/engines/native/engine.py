@@ -1,6 +1,7 @@
 """The native engine: jobs as records to the C++ interpreter; leaves foreign ops to the batched engine.
 
-Axes: J jobs, S seeds, K steps, T time, B examples, F input features, D width of the host.
+Axes: J jobs, S seeds, K steps, T time, B examples, F input features, P positions that are read, L numbers of
+a target, D width of the host.
 """
 
 import logging
@@ -16,9 +17,10 @@ from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
-from crucible.engines.native.library import Examples, Library, Question, Request, load_library
+from crucible.engines.native.library import LOSS_IDS, Examples, Library, Question, Request, load_library
 from crucible.engines.native.records import DISSOLVED, Records, build_records, ops_of
 from crucible.evaluation import TaskResult
+from crucible.heads import LOSSES, check_split, checked_splits, inputs_as_floats, targets_as_floats
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
 from crucible.program import Program
@@ -141,28 +143,29 @@ class NativeEngine(Engine):
         self,
         programs: Sequence[Program],
         parameters: Sequence[torch.Tensor],
-        inputs_BTF: torch.Tensor,
-        targets_B: torch.Tensor,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
         dtype: torch.dtype = torch.float32,
     ) -> list[tuple[float, torch.Tensor]]:
         """Differentiate each program alone, in `dtype` (float32 or float64) throughout."""
+        split = Split(inputs=inputs, targets=targets)
+        check_split(programs[0], split, "the batch")
         results = []
         for program, flat_P in zip(programs, parameters, strict=True):
             if self.missing_ops(ops_of(program)):
-                arguments = ([program], [flat_P], inputs_BTF, targets_B, dtype)
-                results += self._batched.loss_and_gradients(*arguments)
+                results += self._batched.loss_and_gradients([program], [flat_P], inputs, targets, dtype)
             else:
-                results.append(self._differentiate(program, flat_P, inputs_BTF, targets_B, dtype))
+                results.append(self._differentiate(program, flat_P, split, dtype))
         return results
 
     def _differentiate(
-        self, program: Program, flat_P: torch.Tensor, inputs_BTF: torch.Tensor, targets_B: torch.Tensor, dtype
+        self, program: Program, flat_P: torch.Tensor, split: Split, dtype: torch.dtype
     ) -> tuple[float, torch.Tensor]:
         kind = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
         table = build_records(program, self._rows).table
         values = np.ascontiguousarray(flat_P.numpy(), kind)
-        inputs = np.ascontiguousarray(inputs_BTF.numpy(), kind)
-        targets = np.ascontiguousarray(targets_B.numpy(), np.int32)
+        inputs = np.ascontiguousarray(inputs_as_floats(split.inputs, dtype).numpy())
+        targets = np.ascontiguousarray(targets_as_floats(program.head, split.targets).numpy())
         gradients = np.zeros_like(values)
         question = Question(
             records=table.ctypes.data,
@@ -174,11 +177,11 @@ class NativeEngine(Engine):
             batch=inputs.shape[0],
             steps=inputs.shape[1],
             input_width=inputs.shape[2],
-            num_classes=program.num_classes,
+            loss=LOSS_IDS[program.head.loss],
             gradients=gradients.ctypes.data,
         )
         self._library.differentiate(question, PRECISE if dtype == torch.float64 else self.variant)
-        return question.loss, torch.from_numpy(gradients)
+        return question.value, torch.from_numpy(gradients)
 
     def close(self) -> None:
         """End the batched engine's processes; threads end with each call."""
@@ -196,7 +199,7 @@ class _Batch:
         num, num_steps = len(jobs), task.num_steps
         self._losses_JK = np.full((num, num_steps), np.nan, np.float32)
         self._norms_JK = np.full((num, num_steps), np.nan, np.float32)
-        self._scores_J2 = np.full((num, 2), np.nan, np.float32)
+        self._measures_J2 = np.full((num, 2), np.nan, np.float32)
         self._statuses_J = np.full(num, library.STOPPED, np.int32)
         self._num_taken_J = np.zeros(num, np.int32)
         self._seconds_taken_J = np.zeros(num)
@@ -205,9 +208,12 @@ class _Batch:
         self.num_reported = 0
         self.is_cancelled = np.zeros(1, np.int32)
         seeds = sorted({job.seed for job in jobs})
-        splits = [task.splits(seed) for seed in seeds]
+        program = jobs[0].program
+        splits = [checked_splits(program, task, seed) for seed in seeds]
+        self._splits = dict(zip(seeds, splits, strict=True))
+        self._head = program.head
         probe = task.probe()
-        width = jobs[0].program.width
+        width = program.width
         self._fingerprints_JBD = np.zeros((num if fingerprints else 0, len(probe), width), np.float32)
         order = None
         if task.batch_size != task.num_train:
@@ -215,7 +221,6 @@ class _Batch:
         records = _records_of(jobs, rows)
         parameters = [initial_parameters(job.program, job.seed).numpy() for job in jobs]
         starts = _starts([len(p) for p in parameters])
-        no_targets = torch.zeros(1, len(probe))
         self.request = Request(
             num_jobs=num,
             records=self._keep(np.concatenate([r.table for r in records]), np.int32),
@@ -230,9 +235,9 @@ class _Batch:
             train=self._examples([s.train for s in splits]),
             validation=self._examples([s.validation for s in splits]),
             test=self._examples([s.test for s in splits]),
-            probe=self._examples([Split(inputs=probe, targets=no_targets)] if fingerprints else []),
-            input_width=task.input_width,
-            num_classes=task.num_classes,
+            probe=Examples(self._inputs([probe]), None, *probe.shape[:2]) if fingerprints else Examples(),
+            input_width=program.nodes[0].signature.width,
+            loss=LOSS_IDS[program.head.loss],
             batch=task.batch_size,
             num_steps=num_steps,
             is_fingerprinting=int(fingerprints),
@@ -244,7 +249,7 @@ class _Batch:
             seconds_taken=self._seconds_taken_J.ctypes.data,
             losses=self._losses_JK.ctypes.data,
             norms=self._norms_JK.ctypes.data,
-            scores=self._scores_J2.ctypes.data,
+            measures=self._measures_J2.ctypes.data,
             fingerprints=self._fingerprints_JBD.ctypes.data if fingerprints else None,
             width=width,
             statuses=self._statuses_J.ctypes.data,
@@ -257,11 +262,12 @@ class _Batch:
         return self._kept[-1].ctypes.data
 
     def _examples(self, splits: Sequence[Split]) -> Examples:
-        if not splits:
-            return Examples()
-        inputs = self._keep(np.stack([split.inputs.numpy() for split in splits]), np.float32)
-        targets = self._keep(np.stack([split.targets.numpy() for split in splits]), np.int32)
-        return Examples(inputs, targets, *splits[0].inputs.shape[:2])
+        targets = np.stack([targets_as_floats(self._head, split.targets).numpy() for split in splits])
+        inputs = self._inputs([split.inputs for split in splits])
+        return Examples(inputs, self._keep(targets, np.float32), *splits[0].inputs.shape[:2])
+
+    def _inputs(self, inputs: Sequence[torch.Tensor]) -> int:
+        return self._keep(np.stack([inputs_as_floats(values).numpy() for values in inputs]), np.float32)
 
     def drop_all_but(self, kept: float) -> None:
         """Let the best share `kept` of the jobs that compete go on; the others end where they stand.
@@ -272,7 +278,7 @@ class _Batch:
         for place, index in enumerate(self._competing):
             if self._statuses_J[index] in (library.OK, library.PAUSED):
                 last = self._num_taken_J[index]
-                scores_J[place] = self._scores_J2[index, 0]
+                scores_J[place] = self._scores(index)["validation"]
                 losses_J[place] = self._losses_JK[index, max(0, last - SMOOTHING) : last].mean(
                     dtype=np.float64
                 )
@@ -294,9 +300,17 @@ class _Batch:
         num_taken = self._num_taken_J[index]
         curves = self._losses_JK[index, :num_taken], self._norms_JK[index, :num_taken]
         statistics = curve_statistics(*curves, task)
-        validation, test = map(float, self._scores_J2[index])
         fingerprint = self._fingerprints_JBD[index].copy() if self.request.is_fingerprinting else None
-        return judged(task, seed, statistics, {"validation": validation, "test": test}, fingerprint)
+        return judged(task, seed, statistics, self._scores(index), fingerprint)
+
+    def _scores(self, index: int) -> dict[str, float]:
+        """Return the scores of one job; NaN where it had no exam, or an output was not finite."""
+        score, splits = LOSSES[self._head.loss].score, self._splits[self._jobs[index].seed]
+        validation, test = map(float, self._measures_J2[index])
+        return {
+            "validation": score(validation, splits.validation.targets),
+            "test": score(test, splits.test.targets),
+        }
 
 
 def _records_of(jobs: Sequence[Job], rows: Mapping[str, int]) -> list[Records]:

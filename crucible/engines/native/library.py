@@ -1,6 +1,7 @@
 """Finds and loads the compiled interpreter; its records, as src/request.h declares them, for ctypes."""
 
 import ctypes
+from collections.abc import Mapping
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -8,12 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from crucible.errors import CrucibleError
+from curricula.heads import LossName
 
 #: Bytes at whose multiples the interpreter's arrays start.
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 4
+ABI_VERSION = 5
+
+#: The rows of the interpreter's table of losses, which src/heads.h holds, in its order.
+LOSS_IDS: Mapping[LossName, int] = {"cross_entropy": 0, "mse": 1}
 
 OK, TIMED_OUT, OUT_OF_MEMORY, STOPPED, PAUSED, DROPPED = range(6)
 
@@ -21,7 +26,7 @@ _POINTER, _INT32, _INT64, _DOUBLE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_in
 
 
 class Examples(ctypes.Structure):
-    """Splits of all seeds: inputs `[S, N, T, F]`, targets `[S, N]`."""
+    """Splits of all seeds: inputs `[S, N, T, F]`, targets `[S, N, P, L]`, both float32."""
 
     _fields_ = [("inputs", _POINTER), ("targets", _POINTER), ("count", _INT32), ("steps", _INT32)]
 
@@ -35,13 +40,13 @@ class Request(ctypes.Structure):
         *((name, _POINTER) for name in ("parameters", "means", "squares", "parameter_starts")),
         *((name, _POINTER) for name in ("seeds", "order")),
         *((name, Examples) for name in ("train", "validation", "test", "probe")),
-        *((name, _INT32) for name in ("input_width", "num_classes", "batch", "num_steps")),
+        *((name, _INT32) for name in ("input_width", "loss", "batch", "num_steps")),
         *((name, _INT32) for name in ("num_threads", "is_fingerprinting")),
         *((name, _DOUBLE) for name in ("learning_rate", "clip_norm", "clip_epsilon", "seconds")),
         ("stop_loss", _DOUBLE),
         *((name, _INT32) for name in ("stop_window", "until")),
         *((name, _POINTER) for name in ("num_taken", "seconds_taken")),
-        *((name, _POINTER) for name in ("losses", "norms", "scores", "fingerprints")),
+        *((name, _POINTER) for name in ("losses", "norms", "measures", "fingerprints")),
         ("width", _INT32),
         *((name, _POINTER) for name in ("statuses", "num_done", "is_cancelled")),
     ]
@@ -57,8 +62,8 @@ class Question(ctypes.Structure):
         ("num_parameters", _INT64),
         ("inputs", _POINTER),
         ("targets", _POINTER),
-        *((name, _INT32) for name in ("batch", "steps", "input_width", "num_classes")),
-        ("loss", _DOUBLE),
+        *((name, _INT32) for name in ("batch", "steps", "input_width", "loss")),
+        ("value", _DOUBLE),
         ("gradients", _POINTER),
     ]
 

@@ -21,8 +21,8 @@ FIELDS = (
 ALIASES = {HOST_INPUT: "LINEAR", HOST_READOUT: "LINEAR", HOST_MEAN: "POOL_MEAN"}
 #: Ops that become other records: a loop is unrolled, a scan laid flat.
 DISSOLVED = frozenset({LOOP, SCAN})
-#: Attributes that say into how many parts an op divides its width or its work.
-PARTS = ("heads", "experts", "divisor")
+#: Attributes that say into how many parts an op divides its width or its work, or how many rows it has.
+PARTS = ("heads", "experts", "divisor", "vocabulary")
 NONE = -1
 _STORE = FIELDS.index("store")
 
@@ -33,7 +33,7 @@ class Records:
 
     Attributes:
         table: `[N, fields]` int32.
-        pooled: the record whose value is the slot's output, averaged over time.
+        pooled: the record whose value is read out; averaged over time it is the fingerprint.
     """
 
     table: np.ndarray

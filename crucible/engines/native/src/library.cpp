@@ -14,7 +14,7 @@ namespace native {
 extern const Variant avx512, avx2, generic, precise;
 
 // Raised with every change of the records in request.h.
-constexpr int32_t ABI_VERSION = 4;
+constexpr int32_t ABI_VERSION = 5;
 constexpr size_t ALIGNMENT = 64;
 
 static const Variant* best_variant() {

@@ -2,6 +2,7 @@
 #pragma once
 #include "attention.h"
 #include "features.h"
+#include "host.h"
 #include "merges.h"
 #include "norms.h"
 #include "pointwise.h"
@@ -42,6 +43,9 @@ static const Row ROWS[] = {
     {"MUL", multiply_forward, multiply_backward, nullptr, nullptr, nullptr, true},
     {"CONCAT", concat_forward, concat_backward, nullptr, nullptr, nullptr, false},
     {"BLEND", blend_forward, blend_backward, nullptr, nullptr, nullptr, true},
+    {"HOST_EMBEDDING", embedding_forward, embedding_backward, embedding_differentiate, declare_embedding,
+     nullptr, false},
+    {"HOST_SPREAD", spread_forward, spread_backward, nullptr, nullptr, nullptr, false},
     NATIVE_ACTIVATION("RELU", Relu),
     NATIVE_ACTIVATION("LEAKY_RELU", LeakyRelu),
     NATIVE_ACTIVATION("ELU", Elu),

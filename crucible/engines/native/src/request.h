@@ -22,10 +22,11 @@ struct Record {
     int32_t store;      // of a state: the record whose value at the step before it reads, else -1
 };
 
-// Splits of all seeds: inputs [S][N][T][F] and targets [S][N].
+// Splits of all seeds: inputs [S][N][T][F] and targets [S][N][P][L], of which heads.h has the meaning: P is
+// the steps of the outputs and L the numbers of one target.
 struct Examples {
     const float* inputs;
-    const int32_t* targets;
+    const float* targets;
     int32_t count;
     int32_t steps;
 };
@@ -39,14 +40,14 @@ struct Request {
     int64_t num_jobs;
     const Record* records;           // [sum N]
     const int64_t* record_starts;    // [J + 1]
-    const int32_t* pooled;           // [J] record that is the slot's output
+    const int32_t* pooled;           // [J] record that is read out
     float* parameters;               // [sum P], those of a paused job where it stands
     float *means, *squares;          // [sum P], Adam's moments of paused jobs; null where none pauses
     const int64_t* parameter_starts; // [J + 1]
     const int32_t* seeds;            // [J] index of the seed
     const int32_t* order;            // [S][K][B] examples of each step; null for a full batch
     Examples train, validation, test, probe;
-    int32_t input_width, num_classes, batch, num_steps, num_threads, is_fingerprinting;
+    int32_t input_width, loss, batch, num_steps, num_threads, is_fingerprinting;
     double learning_rate, clip_norm, clip_epsilon, seconds;
     double stop_loss;      // a job ends once the mean of its last losses is below; 0 for never
     int32_t stop_window;   // steps of which that mean is
@@ -55,24 +56,24 @@ struct Request {
     double* seconds_taken; // [J] what paused jobs took
     float* losses;         // [J][K], NaN where no step was taken
     float* norms;          // [J][K]
-    float* scores;         // [J][2] accuracy on validation and test; NaN where a logit is not finite
-    float* fingerprints;   // [J][probes][D]
+    float* measures;       // [J][2] the exams of validation and test; NaN where an output is not finite
+    float* fingerprints;   // [J][probes][D], what is read out, averaged over time
     int32_t width;         // D
     int32_t* statuses;     // [J] in and out
     int64_t* num_done;     // atomic: jobs that have an end so far
     int32_t* is_cancelled; // atomic: set by the caller to end all work
 };
 
-// One program on one batch: inputs [B][T][F], targets [B], parameters and gradients [P] in flat order.
+// One program on one batch: inputs [B][T][F], targets [B][P][L], parameters and gradients in flat order.
 struct Question {
     const Record* records;
     int64_t num_records;
     const void* parameters;
     int64_t num_parameters;
     const void* inputs;
-    const int32_t* targets;
-    int32_t batch, steps, input_width, num_classes;
-    double loss;
+    const float* targets;
+    int32_t batch, steps, input_width, loss;
+    double value; // of the loss
     void* gradients;
 };
 

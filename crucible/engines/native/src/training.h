@@ -4,7 +4,6 @@
 #include <ctime>
 
 #include "heads.h"
-#include "network.h"
 
 namespace NATIVE_VARIANT {
 
@@ -82,11 +81,7 @@ class Job {
         : request_(request), job_(job), arena_(arena), optimizer_(arena, measure(request, job)),
           train_(shape(request.train.steps, padded_to_lines(request.batch)), arena, optimizer_.values,
                  optimizer_.slopes, true),
-          head_{train_.last().y, train_.frame.batch, request.batch, nullptr, nullptr} {
-        head_.one_hot = arena.take(request.num_classes * head_.batch);
-        head_.weight = arena.take(head_.batch);
-        exam_start_ = arena.used;
-    }
+          head_(train_, request.batch, request.loss, arena), exam_start_(arena.used) {}
 
     double cost() const { return train_.cost() * (is_dropped() ? 1 : request_.until - num_taken()); }
 
@@ -111,16 +106,17 @@ class Job {
         const int32_t trained = is_dropped() ? int32_t(native::OK) : fit(deadline);
         if (trained != native::OK && trained != native::PAUSED) return trained;
         if (!is_finite_) return native::OK;
-        float* scores = request_.scores + 2 * job_;
+        float* measures = request_.measures + 2 * job_;
         const int seed = request_.seeds[job_];
-        if (const int32_t status = examine(request_.validation, seed, scores, nullptr, deadline))
+        if (const int32_t status = examine(request_.validation, seed, measures, nullptr, deadline))
             return status;
         if (trained == native::PAUSED) {
             pause();
             request_.seconds_taken[job_] += now() - start;
             return trained;
         }
-        if (const int32_t status = examine(request_.test, seed, scores + 1, nullptr, deadline)) return status;
+        if (const int32_t status = examine(request_.test, seed, measures + 1, nullptr, deadline))
+            return status;
         if (!request_.is_fingerprinting) return native::OK;
         float* fingerprints = request_.fingerprints + job_ * long(request_.probe.count) * request_.width;
         return examine(request_.probe, 0, nullptr, fingerprints, deadline);
@@ -182,9 +178,9 @@ class Job {
         const int32_t* order = r.order ? r.order + (seed * r.num_steps + step) * batch : nullptr;
         const auto example_of = [&](long b) { return order ? long(order[b]) : b; };
         const long example = long(r.train.steps) * r.input_width;
-        fill_inputs(train_.node(0).y, r.train.inputs + seed * r.train.count * example, batch, head_.batch,
-                    example_of);
-        head_.set_targets(r.train.targets + seed * r.train.count, example_of);
+        fill_inputs(train_.node(0).y, r.train.inputs + seed * r.train.count * example, batch,
+                    train_.frame.batch, example_of);
+        head_.set_targets(r.train.targets + seed * r.train.count * head_.length(), example_of);
     }
 
     // Whether the mean loss of the last steps, `step` included, is below the loss at which jobs stop.
@@ -219,26 +215,25 @@ class Job {
         return r.until < r.num_steps ? native::PAUSED : native::OK;
     }
 
-    // Answer all examples of a split: the share of right ones into `score`, the slot's outputs into `pooled`.
-    int32_t examine(const Examples& split, int seed, float* score, float* pooled, double deadline) {
+    // Answer all examples of a split: what they come to into `measure`, the slot's outputs into `pooled`.
+    int32_t examine(const Examples& split, int seed, float* measure, float* pooled, double deadline) {
         arena_.used = exam_start_;
         Network exam(shape(split.steps, EXAM_BATCH), arena_, optimizer_.values, optimizer_.slopes, false);
         if (!exam.is_complete) return native::OUT_OF_MEMORY;
         clear_from(exam_start_);
         const long example = long(split.steps) * request_.input_width, first = seed * long(split.count);
-        long right = 0;
-        bool is_finite = true;
+        Tally tally(exam.last().y, EXAM_BATCH, request_.loss);
         for (long start = 0; start < split.count; start += EXAM_BATCH) {
             if (const int32_t status = out_of_time(deadline)) return status;
             const long count = split.count - start < EXAM_BATCH ? split.count - start : EXAM_BATCH;
             fill_inputs(exam.node(0).y, split.inputs + (first + start) * example, count, EXAM_BATCH,
                         [](long b) { return b; });
             exam.forward();
-            if (score) right += count_right(exam.last().y, split.targets + first + start, count, is_finite);
+            if (measure) tally.add(split.targets + (first + start) * tally.length(), count);
             if (pooled)
                 write_pooled(exam.node(request_.pooled[job_]).y, count, pooled + start * request_.width);
         }
-        if (score) *score = is_finite ? float(right) / float(split.count) : __builtin_nanf("");
+        if (measure) *measure = tally.mean();
         return native::OK;
     }
 
@@ -247,8 +242,12 @@ class Job {
 
     static void write_pooled(const Value& value, long count, float* to) {
         for (long b = 0; b < count; ++b)
-            for (int c = 0; c < value.width; ++c)
-                to[b * value.width + c] = float(value.data[c * value.row + b]);
+            for (int c = 0; c < value.width; ++c) {
+                const S* from = value.data + c * value.row + b;
+                S total = *from;
+                for (int step = 1; step < value.steps; ++step) total += from[step * EXAM_BATCH];
+                to[b * value.width + c] = float(total / S(value.steps));
+            }
     }
 };
 
@@ -281,9 +280,7 @@ static int32_t differentiate(Question& q) {
             std::free(memory);
             return native::OUT_OF_MEMORY;
         }
-        Head head{network.last().y, shape.batch, q.batch, nullptr, nullptr};
-        head.one_hot = arena.take(q.num_classes * shape.batch);
-        head.weight = arena.take(shape.batch);
+        Head head(network, q.batch, q.loss, arena);
         if (!memory) {
             num_parameters = network.num_parameters;
             const size_t bytes = arena.used + (2 * num_parameters * sizeof(S) + 2 * ALIGNMENT);
@@ -297,7 +294,7 @@ static int32_t differentiate(Question& q) {
         fill_inputs(network.node(0).y, static_cast<const S*>(q.inputs), q.batch, shape.batch, itself);
         head.set_targets(q.targets, itself);
         network.forward();
-        q.loss = head();
+        q.value = head();
         network.backward();
         network.unpack(slopes, static_cast<S*>(q.gradients));
     }
