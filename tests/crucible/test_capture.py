@@ -14,17 +14,19 @@ from test_crucible_results import bits
 from test_engine_equality import OP_PROGRAMS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from toy_tasks import TOYS
 
 from blueprints import LANGUAGE, parse
 from crucible.engines.base import Job, single_thread
 from crucible.engines.batched import BatchedEngine, train_chunks
 from crucible.engines.capture import captured, lanes_on
 from crucible.engines.chunks import split_jobs
-from crucible.engines.heads import Head
+from crucible.engines.heads import PLANNED
 from crucible.engines.kernels import KERNELS, AutogradKernel, Kernel, kernels_with
 from crucible.engines.training import Batch, Minibatches, Trainer, Update
 from crucible.errors import CrucibleError
 from crucible.program import build_program
+from curricula.heads import HEADS
 from curricula.task import Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
@@ -109,6 +111,13 @@ def test_every_step_makes_the_same_launches_on_the_same_memory_and_asks_nobody(o
     assert second.lines == third.lines
 
 
+@pytest.mark.parametrize("task", TOYS.values(), ids=TOYS)
+def test_every_head_and_input_makes_the_same_launches_in_every_step(task: Task) -> None:
+    second, third = launches_of_two_steps(jobs_of(["SHIFT LINEAR OUT_DIM_IN"], task), task)
+    assert second.asking == third.asking == []
+    assert second.lines == third.lines
+
+
 class Spoilt(AutogradKernel):
     """An identity with a fault that a capture would not survive."""
 
@@ -171,9 +180,11 @@ def test_a_step_touches_no_memory_but_the_devices(op: str) -> None:
     with torch.no_grad():
         minibatches = Minibatches(task, (0, 1), train, seed_of_J)
         plan = batch.plan(minibatches.inputs_JTBF, train=True)
-        head = Head(plan, minibatches.one_hot(torch.tensor(plan.order, device=meta)))
+        targets_JPBL = minibatches.targets(torch.tensor(plan.order, device=meta))
+        loss = PLANNED["cross_entropy"](plan, targets_JPBL, HEADS[task.head])
+        calls = (minibatches.load, loss.take, plan.forward, loss, plan.backward, minibatches.advance)
         with Devices() as devices:
-            for call in (minibatches.load, plan.forward, head, plan.backward, minibatches.advance):
+            for call in calls:
                 call()
     assert devices.found == {"meta"}
 
@@ -209,15 +220,16 @@ def _host_loop(trainer: Trainer, task: Task, seeds: Sequence[int]) -> tuple[np.n
     inputs_JTBF = loaded._inputs_KSTBF[0][seed_of_J].clone()
     plan = batch.plan(inputs_JTBF, train=True)
     order_J = torch.tensor(plan.order)
-    one_hot_JBC = loaded._one_hot_KSBC[0][seed_of_J[order_J]].clone()
-    head = Head(plan, one_hot_JBC)
-    update = CountingUpdate(batch, head.loss_J, order_J, task, torch.zeros(1, dtype=torch.int64))
+    targets_JPBL = loaded._targets_KSPBL[0][seed_of_J[order_J]].clone()
+    loss = PLANNED["cross_entropy"](plan, targets_JPBL, HEADS[task.head])
+    update = CountingUpdate(batch, loss.loss_J, order_J, task, torch.zeros(1, dtype=torch.int64))
     for step in range(task.num_steps):
         at = min(step, len(loaded._inputs_KSTBF) - 1)
         inputs_JTBF.copy_(loaded._inputs_KSTBF[at][seed_of_J])
-        one_hot_JBC.copy_(loaded._one_hot_KSBC[at][seed_of_J[order_J]])
+        targets_JPBL.copy_(loaded._targets_KSPBL[at][seed_of_J[order_J]])
+        loss.take()
         plan.forward()
-        head()
+        loss()
         plan.backward()
         update.take(step)
     return update.losses_KJ.numpy(), update.norms_KJ.numpy()

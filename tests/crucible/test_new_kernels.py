@@ -18,7 +18,7 @@ from blueprints.modules import MODULES
 from blueprints.ops import OPS, Op
 from blueprints.types import ValueType
 from crucible.engines.kernels import KERNELS, Kernel, Launch, ModuleKernel
-from crucible.program import HOST_INPUT, HOST_MEAN, HOST_READOUT, ProgramNode, Signature
+from crucible.program import HOST_OPS, ProgramNode, Signature
 
 #: Width of the host in which the widths of a case are rationals.
 D = 16
@@ -155,7 +155,7 @@ def assert_close(a: Run, b: Run, message: str) -> None:
 
 
 def test_every_op_has_a_kernel() -> None:
-    assert set(KERNELS) == {op.name for op in OPS} | {HOST_INPUT, HOST_MEAN, HOST_READOUT, LOOP, SCAN}
+    assert set(KERNELS) == {op.name for op in OPS} | {*HOST_OPS, LOOP, SCAN}
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

@@ -1,0 +1,93 @@
+"""Small tasks for every head and input; what happened a step ago is what they ask."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from curricula.heads import HEADS, IGNORED, HeadName, InputKind
+from curricula.task import NUM_PROBES, Split, Splits, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toy(Task):
+    """Labels and numbers that stand for the step before; the first step has none and does not count.
+
+    A pooled head is asked about the step before the last. One in five of the other steps does not count.
+    """
+
+    name: str = "toy"
+    num_train: int = 64
+    num_validation: int = 48
+    num_test: int = 144
+    batch_size: int = 16
+    epochs: int = 2
+    asks: HeadName = "step_cross_entropy"
+    takes: InputKind = "embedding"
+    symbols: int = 12
+    length: int = 7
+    test_length: int = 9
+
+    @property
+    def head(self) -> HeadName:
+        """As the knob says."""
+        return self.asks
+
+    @property
+    def input(self) -> InputKind:
+        """As the knob says."""
+        return self.takes
+
+    @property
+    def input_width(self) -> int:
+        """Symbols, or two numbers a step."""
+        return self.symbols if self.takes == "embedding" else 2
+
+    @property
+    def output_width(self) -> int:
+        """Four classes, or two numbers."""
+        return 2 if HEADS[self.asks].loss == "mse" else 4
+
+    def splits(self, seed: int) -> Splits:
+        """Return random streams, longer at test."""
+        return _splits(self, seed)
+
+    def probe(self) -> torch.Tensor:
+        """Return fixed streams."""
+        return _draw(self, torch.Generator().manual_seed(99), NUM_PROBES, self.length).inputs
+
+
+@lru_cache(maxsize=64)
+def _splits(task: Toy, seed: int) -> Splits:
+    generator = torch.Generator().manual_seed(seed)
+    train = _draw(task, generator, task.num_train, task.length)
+    validation = _draw(task, generator, task.num_validation, task.length)
+    test = _draw(task, generator, task.num_test, task.test_length)
+    return Splits(train=train, validation=validation, test=test)
+
+
+def _draw(task: Toy, generator: torch.Generator, size: int, length: int) -> Split:
+    numbers_BT2 = torch.rand(size, length, 2, generator=generator) * 2 - 1
+    inputs = numbers_BT2
+    if task.takes == "embedding":
+        inputs = torch.randint(task.symbols, (size, length), generator=generator)
+        numbers_BT2 = torch.stack([inputs % 2, inputs % 3], 2).float() - 0.5
+    before_BT2 = numbers_BT2.roll(1, dims=1)
+    labels_BT = (before_BT2[..., 0] > 0).long() + 2 * (before_BT2[..., 1] > 0).long()
+    head = HEADS[task.head]
+    targets = before_BT2 if head.loss == "mse" else labels_BT
+    if not head.is_per_step:
+        return Split(inputs=inputs, targets=targets[:, -1].clone())
+    counts_BT = torch.rand(size, length, generator=generator) > 0.2
+    counts_BT[:, 0] = False
+    targets = targets.clone()
+    targets[~counts_BT] = float("nan") if head.loss == "mse" else IGNORED
+    return Split(inputs=inputs, targets=targets)
+
+
+#: A task for every head and input.
+TOYS = {
+    f"{head}-{kind}": Toy(name=f"toy_{head}_{kind}", asks=head, takes=kind)
+    for head in HEADS
+    for kind in ("linear", "embedding")
+}
