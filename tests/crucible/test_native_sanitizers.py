@@ -30,6 +30,7 @@ from crucible.engines.base import Job
 from crucible.engines.native import library
 library.find_library = lambda: pathlib.Path(sys.argv[1])
 from crucible.engines.native.engine import NativeEngine
+from crucible.engines.native.records import ops_of
 from crucible.initialisation import initial_parameters
 from crucible.program import build_program
 from curricula.temporal import Temporal
@@ -54,6 +55,16 @@ for task in (Xor(epochs=1), Temporal(epochs=1), Xor(epochs=1, batch_size=8)):
         arguments = [program], [initial_parameters(program, 0)], train.inputs[: 1 + i % 33, :steps]
         for dtype in (torch.float32, torch.float64):
             engine.loss_and_gradients(*arguments, train.targets[: 1 + i % 33], dtype)
+sys.path.insert(0, sys.argv[2])
+from toy_tasks import TOYS
+for task in TOYS.values():
+    programs = [build_program(parse(t).graph, task, 16) for t in tokens[:24]]
+    NativeEngine(num_workers=2).train([Job(program=p, seed=1) for p in programs], task, fingerprints=True)
+    train = task.splits(0).train
+    for i, program in enumerate(programs):
+        arguments = [program], [initial_parameters(program, 0)], train.inputs[: 2 + i], train.targets[: 2 + i]
+        for dtype in (torch.float32, torch.float64):
+            NativeEngine().loss_and_gradients(*arguments, dtype)
 print("the corpus ran", len(programs))
 """
 
@@ -97,7 +108,7 @@ def test_random_programs_touch_no_foreign_address_and_nothing_undefined(tmp_path
     # The interpreter of Python itself leaks by design.
     environment = dict(os.environ, LD_PRELOAD=runtime, ASAN_OPTIONS="detect_leaks=0", PYTHONPATH=str(ROOT))
     done = subprocess.run(
-        [sys.executable, "-c", CORPUS, str(checked)],
+        [sys.executable, "-c", CORPUS, str(checked), str(Path(__file__).parent)],
         capture_output=True,
         text=True,
         env=environment,
