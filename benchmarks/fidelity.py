@@ -238,7 +238,7 @@ class Examiner:
 
 def _speaking(program):
     """Return the program with its logits in the place of the slot's output."""
-    return replace(program, pooled=len(program.nodes) - 1, width=program.num_classes)
+    return replace(program, pooled=len(program.nodes) - 1, width=program.output_width)
 
 
 def held_out(logits_BC: np.ndarray | None, targets_B: torch.Tensor) -> dict[str, float]:

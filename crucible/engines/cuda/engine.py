@@ -24,12 +24,15 @@ from crucible.engines.cuda.sources import rows
 from crucible.engines.kernels import Kernel
 from crucible.engines.native.records import DISSOLVED, ops_of
 from crucible.evaluation import TaskResult
+from crucible.heads import check_split
 from crucible.program import Program
 from crucible.statistics import curve_statistics, judged
 from curricula.task import Split, Task
 
 #: How often progress is reported and an interruption is noticed.
 POLL_S = 0.05
+#: Heads that the kernels have.
+HEADS_HERE = frozenset({"pooled_cross_entropy"})
 #: Bytes at whose multiples the memory of each job starts, in scalars of any dtype.
 ALIGNMENT = 64
 
@@ -78,8 +81,8 @@ class PersistentEngine(Engine):
         fingerprints: bool = False,
         progress: Progress | None = None,
     ) -> list[TaskResult]:
-        """Train and examine every job; those with a foreign op go to the batched engine, as the log says."""
-        missing = [self.missing_ops(ops_of(job.program)) for job in jobs]
+        """Train every job; those with a foreign op or head go to the batched engine, as the log says."""
+        missing = [self._missing(job.program) for job in jobs]
         own = [i for i, ops in enumerate(missing) if not ops]
         foreign = [i for i, ops in enumerate(missing) if ops]
         self._report(frozenset().union(*missing))
@@ -89,6 +92,11 @@ class PersistentEngine(Engine):
                 part = train([jobs[i] for i in chosen], task, fingerprints=fingerprints, progress=progress)
                 results.update(zip(chosen, part, strict=True))
         return [results[i] for i in range(len(jobs))]
+
+    def _missing(self, program: Program) -> frozenset[str]:
+        """Return what a program needs and the kernels do not have, its head included."""
+        heads = frozenset({program.head.name}) - HEADS_HERE
+        return self.missing_ops(ops_of(program)) | heads
 
     def _report(self, ops: frozenset[str]) -> None:
         if not ops <= self._reported:
@@ -160,14 +168,15 @@ class PersistentEngine(Engine):
         self,
         programs: Sequence[Program],
         parameters: Sequence[torch.Tensor],
-        inputs_BTF: torch.Tensor,
-        targets_B: torch.Tensor,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
         dtype: torch.dtype = torch.float32,
     ) -> list[tuple[float, torch.Tensor]]:
         """Differentiate each program in a block of its own, in `dtype` (float32 or float64) throughout."""
-        if any(self.missing_ops(ops_of(program)) for program in programs):
-            return self._batched.loss_and_gradients(programs, parameters, inputs_BTF, targets_B, dtype)
-        batch = Split(inputs=inputs_BTF, targets=targets_B)
+        if any(self._missing(program) for program in programs):
+            return self._batched.loss_and_gradients(programs, parameters, inputs, targets, dtype)
+        batch = Split(inputs=inputs, targets=targets)
+        check_split(programs[0], batch, "the batch")
         arrays = question_of(programs, parameters, self._rows, batch, dtype, self.device)
         self._run("differentiate", arrays, None)
         losses = arrays.take("losses")[:, 0].tolist()

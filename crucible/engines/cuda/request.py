@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crucible.engines.base import Job
 from crucible.engines.native.records import Records, build_records
+from crucible.heads import checked_splits
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
 from crucible.program import Program
@@ -100,7 +101,7 @@ class Arrays:
         self.fill("statuses", (num,), STOPPED, torch.int32)
         request.num_jobs = num
         request.input_width = programs[0].input_width
-        request.num_classes = programs[0].num_classes
+        request.num_classes = programs[0].output_width
         request.width = programs[0].width
 
     def curves(self, num_steps: int) -> None:
@@ -125,7 +126,7 @@ def training_of(
     arrays.programs([job.program for job in jobs], parameters, rows)
     arrays.curves(task.num_steps)
     seeds = sorted({job.seed for job in jobs})
-    splits = [task.splits(seed) for seed in seeds]
+    splits = [checked_splits(jobs[0].program, task, seed) for seed in seeds]
     arrays.put("seeds", np.array([seeds.index(job.seed) for job in jobs]), torch.int32)
     if task.batch_size != task.num_train:
         arrays.put("order", torch.stack([minibatches(task, seed) for seed in seeds]), torch.int32)
