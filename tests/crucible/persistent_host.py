@@ -64,8 +64,8 @@ class HostLauncher(Launcher):
     def memory(self) -> int:
         return self.limit
 
-    def mailbox(self) -> Tensor:
-        return torch.zeros(2, dtype=torch.int32)
+    def mailbox(self, size: int) -> Tensor:
+        return torch.zeros(size, dtype=torch.int32)
 
     def launch(self, kernel: str, num_blocks: int, request: Request, scalar: torch.dtype) -> Running:
         function = getattr(self._libraries[scalar], f"persistent_{kernel}")

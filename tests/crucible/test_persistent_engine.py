@@ -283,6 +283,7 @@ BUILT_IN = """
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __noinline__
 #define __shared__ static
 #define __grid_constant__
 #define __launch_bounds__(threads)
@@ -375,6 +376,6 @@ def test_on_a_device_deadlines_and_interruptions_end_jobs() -> None:
 
     engine = PersistentEngine(CudaLauncher(torch.device("cuda")), max_seconds=600)
     with pytest.raises(KeyboardInterrupt):
-        engine.train(jobs_of(["TANH"], task), task, progress=interrupt)
+        engine.train(jobs_of(["TANH", *["GRU GRU GRU GRU"] * 20], task), task, progress=interrupt)
     (after,) = engine.train(jobs_of(["TANH"], replace(task, epochs=1)), replace(task, epochs=1))
     assert after.status == "ok"

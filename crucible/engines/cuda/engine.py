@@ -4,13 +4,14 @@ The kernels read the native engine's node records and keep its statuses. Axes: J
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
-from crucible.engines.cuda.launcher import Launcher, Running
+from crucible.engines.cuda.launcher import NUM_THREADS, Launcher, Running
 from crucible.engines.cuda.request import (
     OK,
     OUT_OF_MEMORY,
@@ -130,48 +131,41 @@ class PersistentEngine(Engine):
         return results
 
     def _run(self, kernel: str, arrays: Arrays, progress: Progress | None) -> None:
-        """Measure all jobs, then run as many at once as memory holds, the costliest first."""
-        request, launcher = arrays.request, self._launcher
-        _wait(launcher.launch("measure", -(-request.num_jobs // 32), request, arrays.scalar))
+        """Run as many jobs at once as memory holds, the costliest first; say how many have ended."""
+        sizes, queue = self._measure(arrays)
+        limit = self._launcher.memory() // arrays.scalar.itemsize
+        launches = _launches([i for i in queue if sizes[i] <= limit], sizes, limit)
+        _give_memory(arrays, launches, sizes)
+        mailbox = self._launcher.mailbox(1 + len(sizes))
+        mailbox[1:] = torch.tensor([STOPPED if size <= limit else OUT_OF_MEMORY for size in sizes])
+        arrays.place("is_cancelled", mailbox[:1])
+        arrays.place("statuses", mailbox[1:])
+        tell = progress or _nobody
+        reported = len(sizes) - sum(map(len, launches))
+        if reported:
+            tell(reported)
+        for launch in launches:
+            running = self._launcher.launch(kernel, len(launch), arrays.request, arrays.scalar)
+            _follow(running, mailbox, reported, tell)
+            arrays.request.first += len(launch)
+            reported += len(launch)
+
+    def _measure(self, arrays: Arrays) -> tuple[list[int], list[int]]:
+        """Return the scalars that each job needs, and the jobs by their cost, the costliest first."""
+        num_blocks = -(-arrays.request.num_jobs // NUM_THREADS)
+        _wait(self._launcher.launch("measure", num_blocks, arrays.request, arrays.scalar))
         sizes = [-(-size // ALIGNMENT) * ALIGNMENT for size in arrays.take("scalars").tolist()]
         costs = arrays.take("costs").tolist()
-        queue = sorted(range(len(sizes)), key=costs.__getitem__, reverse=True)
-        limit = launcher.memory() // arrays.scalar.itemsize
-        statuses = arrays.take("statuses")
-        statuses[[i for i in queue if sizes[i] > limit]] = OUT_OF_MEMORY
-        arrays.put("statuses", statuses, torch.int32)
-        launches = _launches([i for i in queue if sizes[i] <= limit], sizes, limit)
-        queue = [i for launch in launches for i in launch]
-        starts = [0] * len(sizes)
-        for launch in launches:
-            place = 0
-            for i in launch:
-                starts[i], place = place, place + sizes[i]
-        arrays.put("queue", torch.tensor(queue), torch.int32)
-        arrays.put("arena_starts", torch.tensor(starts), torch.int64)
-        most = max((sum(sizes[i] for i in launch) for launch in launches), default=0)
-        arrays.fill("arena", (most,), 0, arrays.scalar)
-        mailbox = launcher.mailbox()
-        arrays.place("num_done", mailbox[:1])
-        arrays.place("is_cancelled", mailbox[1:])
-        if progress is not None and len(queue) < len(sizes):
-            progress(len(sizes) - len(queue))
-        request.first = 0
-        for launch in launches:
-            running = launcher.launch(kernel, len(launch), request, arrays.scalar)
-            for num_new in _new_jobs(running, mailbox, request.first):
-                if progress is not None and num_new:
-                    progress(num_new)
-            request.first += len(launch)
+        return sizes, sorted(range(len(sizes)), key=costs.__getitem__, reverse=True)
 
     def loss_and_gradients(
         self,
         programs: Sequence[Program],
-        parameters: Sequence[torch.Tensor],
-        inputs: torch.Tensor,
-        targets: torch.Tensor,
+        parameters: Sequence[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
         dtype: torch.dtype = torch.float32,
-    ) -> list[tuple[float, torch.Tensor]]:
+    ) -> list[tuple[float, Tensor]]:
         """Differentiate each program in a block of its own, in `dtype` (float32 or float64) throughout."""
         if any(self._missing(program) for program in programs):
             return self._batched.loss_and_gradients(programs, parameters, inputs, targets, dtype)
@@ -201,21 +195,40 @@ def _launches(queue: Sequence[int], sizes: Sequence[int], limit: int) -> list[li
     return launches
 
 
+def _give_memory(arrays: Arrays, launches: Sequence[Sequence[int]], sizes: Sequence[int]) -> None:
+    """Allot memory to the jobs of each launch; all launches share one piece."""
+    starts = [0] * len(sizes)
+    for launch in launches:
+        place = 0
+        for i in launch:
+            starts[i], place = place, place + sizes[i]
+    arrays.put("queue", torch.tensor([i for launch in launches for i in launch]), torch.int32)
+    arrays.put("arena_starts", torch.tensor(starts), torch.int64)
+    most = max((sum(sizes[i] for i in launch) for launch in launches), default=0)
+    # Undefined values: whatever is read before it was written shows in the results.
+    arrays.fill("arena", (most,), float("nan"), arrays.scalar)
+
+
 def _wait(running: Running) -> None:
     while not running.wait(POLL_S):
         pass
 
 
-def _new_jobs(running: Running, mailbox: torch.Tensor, reported: int) -> Iterator[int]:
-    """Yield from time to time how many jobs have ended since; whatever the caller raises ends the others."""
+def _follow(running: Running, mailbox: Tensor, reported: int, tell: Progress) -> None:
+    """Tell how many more jobs have ended until the launch has; whatever the teller raises ends the others."""
     is_over = False
     try:
         while not is_over:
             is_over = running.wait(POLL_S)
-            num_done = int(mailbox[0])
-            yield num_done - reported
-            reported = num_done
+            num_ended = int((mailbox[1:] != STOPPED).sum())
+            if num_ended > reported:
+                tell(num_ended - reported)
+            reported = num_ended
     finally:
         if not is_over:
-            mailbox[1] = 1
+            mailbox[0] = 1
             _wait(running)
+
+
+def _nobody(num_new: int) -> None:
+    """Take the news of jobs that nobody asked for."""

@@ -45,8 +45,8 @@ class Launcher(ABC):
         """Return the bytes that the jobs of one launch may take together."""
 
     @abstractmethod
-    def mailbox(self) -> Tensor:
-        """Return `[2]` int32 zeros that a running kernel and this process both see."""
+    def mailbox(self, size: int) -> Tensor:
+        """Return `[size]` int32 zeros that a running kernel and this process both see."""
 
     @abstractmethod
     def launch(self, kernel: str, num_blocks: int, request: Request, scalar: torch.dtype) -> Running:
@@ -66,9 +66,9 @@ class CudaLauncher(Launcher):
         free, _ = torch.cuda.mem_get_info(self.device)
         return int(MEMORY_SHARE * free)
 
-    def mailbox(self) -> Tensor:
+    def mailbox(self, size: int) -> Tensor:
         """Return pinned memory, which the device reads and writes where it is."""
-        return torch.zeros(2, dtype=torch.int32, pin_memory=True)
+        return torch.zeros(size, dtype=torch.int32, pin_memory=True)
 
     def launch(self, kernel: str, num_blocks: int, request: Request, scalar: torch.dtype) -> Running:
         """Start a kernel; the first of a dtype waits for the compiler."""

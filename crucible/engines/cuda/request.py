@@ -42,7 +42,7 @@ class Request(ctypes.Structure):
         *((name, _DOUBLE) for name in ("learning_rate", "clip_norm", "clip_epsilon", "seconds")),
         *((name, _POINTER) for name in ("queue", "arena_starts", "arena", "scalars", "costs")),
         *((name, _POINTER) for name in ("losses", "norms", "scores", "fingerprints", "gradients")),
-        *((name, _POINTER) for name in ("statuses", "num_done", "is_cancelled")),
+        *((name, _POINTER) for name in ("statuses", "is_cancelled")),
     ]
 
 
@@ -98,7 +98,6 @@ class Arrays:
         self.put("parameter_starts", _starts([len(p) for p in parameters]), torch.int64)
         self.fill("scalars", (num,), 0, torch.int64)
         self.fill("costs", (num,), 0, torch.float64)
-        self.fill("statuses", (num,), STOPPED, torch.int32)
         request.num_jobs = num
         request.input_width = programs[0].input_width
         request.num_classes = programs[0].output_width

@@ -9,10 +9,12 @@
 
 #if defined(__CUDACC__)
 #define DEVICE static __device__
+#define DEVICE_CALL static __device__ __noinline__
 #define DEVICE_INLINE static __device__ __forceinline__
 #define MEMBER __device__ __forceinline__
 #else
 #define DEVICE static
+#define DEVICE_CALL static
 #define DEVICE_INLINE static inline
 #define MEMBER inline
 #endif
@@ -38,12 +40,13 @@ struct Block {
 // Seconds of a clock that only ever goes on.
 DEVICE double now() {
     unsigned long long nanoseconds;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(nanoseconds));
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanoseconds));
     return 1e-9 * double(nanoseconds);
 }
 
-DEVICE void count_up(int32_t* counter) { atomicAdd_system(counter, 1); }
+// Memory that the host reads and writes meanwhile.
 DEVICE bool is_set(const int32_t* flag) { return *static_cast<const volatile int32_t*>(flag) != 0; }
+DEVICE void publish(int32_t* to, int32_t value) { *static_cast<volatile int32_t*>(to) = value; }
 
 #else
 
@@ -78,8 +81,8 @@ DEVICE double now() {
     return time.tv_sec + 1e-9 * time.tv_nsec;
 }
 
-DEVICE void count_up(int32_t* counter) { __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED); }
 DEVICE bool is_set(const int32_t* flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
+DEVICE void publish(int32_t* to, int32_t value) { __atomic_store_n(to, value, __ATOMIC_RELAXED); }
 
 #endif
 

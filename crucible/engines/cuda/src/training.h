@@ -45,8 +45,7 @@ struct Request {
     S* scores;                      // [J][2] accuracy on validation and test; NaN where a logit is not finite
     S* fingerprints;                // [J][probes][D]
     S* gradients;                   // [sum P] of one batch, for `differentiate`
-    int32_t* statuses;              // [J]
-    int32_t* num_done;              // jobs finished so far
+    int32_t* statuses;              // [J] as jobs end, for the caller to see meanwhile
     const int32_t* is_cancelled;    // set by the caller to end all work
 };
 
@@ -264,10 +263,7 @@ DEVICE int32_t run_job(const Block& block, const Request& r, const Job& job) {
 DEVICE void train_job(const Block& block, const Request& r) {
     const Job job = job_of(r, r.queue[r.first + block.index]);
     const int32_t status = run_job(block, r, job);
-    if (block.thread == 0) {
-        r.statuses[job.index] = status;
-        count_up(r.num_done);
-    }
+    if (block.thread == 0) publish(r.statuses + job.index, status);
 }
 
 DEVICE void differentiate_job(const Block& block, const Request& r) {
@@ -282,8 +278,7 @@ DEVICE void differentiate_job(const Block& block, const Request& r) {
         r.gradients[job.first_parameter + i] = o.slopes[i];
     if (block.thread == 0) {
         r.losses[job.index * int64_t(r.num_steps)] = loss;
-        r.statuses[job.index] = OK;
-        count_up(r.num_done);
+        publish(r.statuses + job.index, OK);
     }
 }
 
