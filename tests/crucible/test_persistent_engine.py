@@ -32,6 +32,7 @@ from crucible.engines.cuda import sources
 from crucible.engines.cuda.engine import PersistentEngine
 from crucible.engines.cuda.launcher import NUM_THREADS, CudaLauncher
 from crucible.engines.cuda.request import Request
+from crucible.engines.native import library
 from crucible.engines.native.records import FIELDS, ops_of
 from crucible.engines.reference import ReferenceEngine
 from crucible.errors import CrucibleError
@@ -263,6 +264,10 @@ def test_records_and_requests_are_declared_alike_on_both_sides(libraries) -> Non
     record = re.search(r"struct Record \{(.*?)\n\};", text, re.DOTALL)
     assert record is not None
     assert len(re.findall(r"int32_t \w+", record[1])) + 2 == len(FIELDS)
+    statuses = re.search(r"enum Status : int32_t \{(.*?)\};", text)
+    assert statuses is not None
+    for name, value in re.findall(r"(\w+) = (\d)", statuses[1]):
+        assert getattr(library, name) == int(value), name
     text = (sources.FOLDER / "training.h").read_text()
     declared = re.search(r"struct Request \{(.*?)\n\};", text, re.DOTALL)
     assert declared is not None

@@ -12,17 +12,10 @@ from torch import Tensor
 from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.cuda.launcher import NUM_THREADS, Launcher, Running
-from crucible.engines.cuda.request import (
-    OK,
-    OUT_OF_MEMORY,
-    STOPPED,
-    TIMED_OUT,
-    Arrays,
-    question_of,
-    training_of,
-)
+from crucible.engines.cuda.request import Arrays, question_of, training_of
 from crucible.engines.cuda.sources import rows
 from crucible.engines.kernels import Kernel
+from crucible.engines.native.library import OK, OUT_OF_MEMORY, STOPPED, TIMED_OUT
 from crucible.engines.native.records import DISSOLVED, ops_of
 from crucible.evaluation import TaskResult
 from crucible.heads import check_split

@@ -19,8 +19,6 @@ from crucible.program import Program
 from crucible.statistics import CLIP_EPSILON, CLIP_NORM
 from curricula.task import Split, Task
 
-OK, STOPPED, TIMED_OUT, OUT_OF_MEMORY = range(4)
-
 _POINTER, _INT32, _DOUBLE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double
 
 
