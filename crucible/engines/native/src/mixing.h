@@ -78,6 +78,13 @@ NATIVE_INLINE S depthwise_weight(const Node& node, const S* w, long channel, int
     return w[channel * block.row + tap * block.tap];
 }
 
+// Visit ranges of columns with the number of taps that find a column `reach` or a multiple of it away: at a
+// distance of `c` from the end where taps look to, c / reach + 1 do, and `taps` at most.
+template <class Visit> NATIVE_INLINE void each_range(long columns, long reach, int taps, Visit visit) {
+    for (int found = 1; found <= taps && (found - 1) * reach < columns; ++found)
+        visit((found - 1) * reach, found == taps || found * reach > columns ? columns : found * reach, found);
+}
+
 static void depthwise_forward(Node& node, const Frame& frame, Columns at) {
     const Value &x = input(node, 0), &y = node.y;
     const long reach = reach_of(node, frame);
@@ -85,11 +92,15 @@ static void depthwise_forward(Node& node, const Frame& frame, Columns at) {
         const S* from = x.data + channel * x.row;
         S* to = y.data + channel * y.row;
         const Vec bias = splat(weights(node, 1)[channel]);
-        for (int tap = 0; tap < node.record->kernel && tap * reach < at.count; ++tap) {
-            const Vec w = splat(depthwise_weight(node, weights(node, 0), channel, tap));
-            for (long c = tap * reach; c < at.count; c += LANES)
-                store(to + c, (tap ? load(to + c) : bias) + w * load(from + c - tap * reach));
-        }
+        each_range(at.count, reach, node.record->kernel, [&](long start, long end, int taps) {
+            for (long c = start; c < end; c += LANES) {
+                Vec sum = bias;
+                for (int tap = 0; tap < taps; ++tap)
+                    sum += depthwise_weight(node, weights(node, 0), channel, tap) *
+                           load(from + c - tap * reach);
+                store(to + c, sum);
+            }
+        });
     }
 }
 
@@ -100,12 +111,16 @@ static void depthwise_backward(Node& node, const Frame& frame, Columns at) {
     for (long channel = 0; channel < y.width; ++channel) {
         const S* from = y.slope + channel * y.row;
         S* to = x.slope + channel * x.row;
-        for (int tap = 0; tap < node.record->kernel && tap * reach < at.count; ++tap) {
-            const Vec w = splat(depthwise_weight(node, weights(node, 0), channel, tap));
-            const bool adds = tap || node.adds[0];
-            for (long c = 0; c < at.count - tap * reach; c += LANES)
-                store(to + c, (adds ? load(to + c) : Vec{}) + w * load(from + c + tap * reach));
-        }
+        each_range(at.count, reach, node.record->kernel, [&](long start, long end, int taps) {
+            // Here the end where taps look to is the last column.
+            for (long c = at.count - end; c < at.count - start; c += LANES) {
+                Vec sum = node.adds[0] ? load(to + c) : Vec{};
+                for (int tap = 0; tap < taps; ++tap)
+                    sum += depthwise_weight(node, weights(node, 0), channel, tap) *
+                           load(from + c + tap * reach);
+                store(to + c, sum);
+            }
+        });
     }
 }
 

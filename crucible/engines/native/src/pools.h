@@ -37,8 +37,15 @@ static void pool_mean_forward(Node& node, const Frame& frame, Columns) {
 }
 
 static void pool_mean_backward(Node& node, const Frame& frame, Columns) {
-    const S steps = input(node, 0).steps;
-    give_steps(node, frame, [&](long, long to, int) { return load(node.y.slope + to) / steps; });
+    const Value& x = input(node, 0);
+    if (!node.wants[0]) return;
+    each_column(node, frame, [&](long from, long to) {
+        const Vec share = load(node.y.slope + to) / S(x.steps);
+        for (int step = 0; step < x.steps; ++step) {
+            S* place = x.slope + from + step * frame.batch;
+            store(place, node.adds[0] ? load(place) + share : share);
+        }
+    });
 }
 
 static void pool_max_forward(Node& node, const Frame& frame, Columns) {
