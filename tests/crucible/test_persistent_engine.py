@@ -9,6 +9,7 @@ import itertools
 import random
 import re
 import subprocess
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -315,6 +316,17 @@ def test_the_text_for_nvrtc_is_whole_and_needs_no_header(scalar: str, tmp_path: 
         [compiler(), *flags, f"-DPERSISTENT_SCALAR={scalar}", str(path)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_nvrtc_compiles_is_part_of_the_package() -> None:
+    project = tomllib.loads((sources.FOLDER.parents[3] / "pyproject.toml").read_text())
+    package = sources.FOLDER.parents[2]
+    patterns = project["tool"]["setuptools"]["package-data"]["crucible"]
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    read: set[Path] = set()
+    sources._flat(sources.FOLDER / "kernels.cu", read)
+    assert len(read) > 10
+    assert read <= installed
 
 
 def test_a_block_has_the_threads_that_the_kernels_are_bound_to() -> None:

@@ -86,8 +86,10 @@ template <int WIDE> DEVICE_INLINE void multiply_tiles(const Block& block, const 
                 }
             }
         }
-        for (int r = 0; r < TILE && first + r < p.rows; ++r)
-            for (int w = 0; w < WIDE && column + w * apart < at.count; ++w) {
+        // Loops of a fixed length, so that the sums can stay in registers.
+        for (int r = 0; r < TILE; ++r)
+            for (int w = 0; w < WIDE; ++w) {
+                if (first + r >= p.rows || column + w * apart >= at.count) continue;
                 S& y = p.y[(first + r) * p.y_row + at.first + column + w * apart];
                 y = sums[r][w] + ((p.bias ? p.bias[first + r] : S(0)) + (p.adds ? y : S(0)));
             }
