@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from test_crucible_results import bits
+from test_heads import causal_programs
+from toy_tasks import TOYS
 
 from blueprints import CORE_LANGUAGE, parse, random_program
 from crucible import Crucible
@@ -198,6 +200,25 @@ def test_who_is_kept_goes_on_as_if_never_paused_and_who_is_dropped_had_a_shorter
     at_first = NativeEngine(num_workers=2).train(jobs, replace(task, epochs=first // an_epoch))
     scores = np.array([result.validation_score for result in at_first])
     is_dropped = np.array(steps) == first
+    assert scores[is_dropped].max() <= scores[~is_dropped].min()
+
+
+@needs_native
+@pytest.mark.parametrize("name", TOYS)
+def test_rungs_keep_the_best_under_every_head(name: str) -> None:
+    task = replace(TOYS[name], epochs=8)
+    jobs = [Job(program=build_program(b.graph, task, 16), seed=0) for b in causal_programs(24)]
+    results = NativeEngine(num_workers=2, effort=HALVES).train(jobs, task)
+    full = NativeEngine(num_workers=2).train(jobs, task)
+    steps = np.array([result.num_steps for result in results])
+    assert [(steps == share * task.num_steps).sum() for share in (0.25, 0.5, 1)] == [12, 6, 6]
+    is_kept = steps == task.num_steps
+    assert [bits(results[i]) for i in np.flatnonzero(is_kept)] == [
+        bits(full[i]) for i in np.flatnonzero(is_kept)
+    ]
+    at_first = NativeEngine(num_workers=2).train(jobs, replace(task, epochs=2))
+    scores = np.array([result.validation_score for result in at_first])
+    is_dropped = steps == task.num_steps / 4
     assert scores[is_dropped].max() <= scores[~is_dropped].min()
 
 
