@@ -57,7 +57,8 @@ class Crucible:
     native one on a CPU where it was built, else the batched one. What a run may cost is bounded before it
     starts, by `max_parameters` of the blueprint, `max_flops` for one example forward, `max_memory_bytes` of
     one training, and while it runs by `max_seconds` for one training: beyond the former it is `rejected`,
-    beyond the latter `timed_out`.
+    beyond the latter `timed_out`. A task that reads every step has a blueprint that is not causal `rejected`
+    by the rule `not-causal`.
 
     `language` and `kernels` make room for a caller's own ops: rows of the op table with their modules, and
     batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's module member

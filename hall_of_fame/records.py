@@ -46,8 +46,8 @@ class TaskRecord:
         key: the name and a hash of everything that decides a score beside blueprint, seed and engine.
         name: the task's name.
         knobs: its fields, and the settings of host and training that the caller adds.
-        chance: accuracy of always guessing.
-        solved: accuracy from which the task counts as solved.
+        chance: score of always guessing.
+        solved: score from which the task counts as solved.
     """
 
     key: str
