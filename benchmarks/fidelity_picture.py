@@ -86,8 +86,8 @@ def _curse(place: Axes, figures: Mapping[str, Any]) -> None:
     """Draw what the best 5 % are told above their worth, by share and number of fresh seeds."""
     place.set_title("told above worth, best 5 % of a generation", fontsize=9, loc="left")
     for sample in figures:
-        rows = figures[sample]["reseeding"].get(CURRICULUM, [])
-        for share, style in ((0.05, "-"), (0.2, ":")):
+        rows = [r for r in figures[sample]["reseeding"].get(CURRICULUM, []) if r["num_seeds"] == 1]
+        for share, style in ((0.05, "-"), (0.1, "--")):
             chosen = [(r["num_fresh"], r["excess"]) for r in rows if r["share"] in (0.0, share)]
             if chosen:
                 place.plot(

@@ -149,8 +149,8 @@ class CrucibleConfig:
     max_seconds: float = MAX_SECONDS
     num_seeds: int = 1
     max_seeds: int = 4
-    reseed_share: float = 0.0
-    reseed_seeds: int = 1
+    reseed_share: float = 0.1
+    reseed_seeds: int = 2
     latency_table: str = ""
     effort: Effort = field(default_factory=Effort)
 

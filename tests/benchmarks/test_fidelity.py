@@ -219,17 +219,21 @@ def test_fresh_seeds_shrink_what_the_best_are_told_above_their_worth():
     rng = np.random.default_rng(4)
     worth_N = rng.normal(size=200)
     rows = {
-        (row.share, row.num_fresh): row
+        (row.num_seeds, row.share, row.num_fresh): row
         for row in replay(worth_N[:, None] + rng.normal(size=(200, 8)), worth_N)
     }
-    nobody, few, more, many = (rows[key] for key in ((0.0, 0), (0.05, 3), (0.2, 1), (0.2, 3)))
-    assert nobody.cost == 1.0
+    nobody, few, more, many, all_ = (
+        rows[key] for key in ((1, 0.0, 0), (1, 0.05, 3), (1, 0.2, 1), (1, 0.2, 3), (4, 0.0, 0))
+    )
+    assert (nobody.cost, all_.cost) == (1.0, 4.0)
     assert many.cost == pytest.approx(1.6)
     assert nobody.excess > 0.8
     assert few.excess < 0.8 * nobody.excess
     assert many.excess < 0.5 * nobody.excess
+    assert all_.excess < 0.5 * nobody.excess
     assert many.top_worth > more.top_worth > nobody.top_worth
     assert many.top_rank > nobody.top_rank > 0
+    assert all_.rank > 1.1 * nobody.rank
 
 
 def test_without_noise_nobody_is_told_too_much():
