@@ -72,7 +72,8 @@ def table(rows: list[Reseeding]) -> str:
     for r in rows:
         lines.append(
             f"| {r.num_seeds} | {r.share:.0%} | {r.num_fresh} | {r.cost:.2f} "
-            f"| {r.excess:+.4f} ± {2 * r.excess_se:.4f} | {r.top_worth:.4f} | {r.first_worth:.4f} | {r.top_rank:.3f} | {r.rank:.3f} |"
+            f"| {r.excess:+.4f} ± {2 * r.excess_se:.4f} | {r.top_worth:.4f} "
+            f"| {r.first_worth:.4f} | {r.top_rank:.3f} | {r.rank:.3f} |"
         )
     return "\n".join(lines)
 
