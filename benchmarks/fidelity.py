@@ -40,7 +40,7 @@ from crucible.effort import FULL
 from crucible.engines.base import Job, single_thread
 from crucible.engines.native.engine import NativeEngine
 from crucible.evaluation import TaskResult
-from crucible.program import build_program
+from crucible.program import Program, build_program
 from curricula.suites import TASKS, task_named
 from curricula.task import Splits, Task
 from hall_of_fame.similarity import redundancy
@@ -236,7 +236,7 @@ class Examiner:
         return [{"redundancy": value} for value in values]
 
 
-def _speaking(program):
+def _speaking(program: Program) -> Program:
     """Return the program with its logits in the place of the slot's output."""
     return replace(program, pooled=len(program.nodes) - 1, width=program.output_width)
 

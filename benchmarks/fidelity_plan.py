@@ -7,7 +7,7 @@ from functools import cache
 
 from blueprints import HUMAN_BLUEPRINTS, LANGUAGE, Blueprint, BlueprintError, Language, flops, mutate, parse
 from blueprints import random_program as draw_program
-from crucible.effort import FULL, STOP, Effort
+from crucible.effort import FULL, RUNGS, STOP, Effort
 from curricula.task import Task
 
 #: The language of the default run, as `tamiyo.config.LanguageConfig` has it.
@@ -59,15 +59,16 @@ QUICK = (
     Setting(seeds=(0, 1), is_printed=True),
 )
 FEW = (0, 1, 2, 3)
-#: Further ways, compared where they are there.
+#: Further ways, compared where they are there. Rungs thin cohorts of what is trained together.
 OTHERS = (
-    *(Setting(learning_rate=rate, seeds=FEW) for rate in (3e-3, 3e-2)),
+    *(Setting(learning_rate=rate, seeds=FEW) for rate in (3e-3, 5e-3, 3e-2)),
     Setting(steps=0.5, learning_rate=2e-2, seeds=FEW),
     Setting(width=32, seeds=FEW),
     *(Setting(steps=steps, effort=STOP, seeds=FEW) for steps in (1.0, 2.0)),
-    Setting(steps=2.0, learning_rate=5e-3, seeds=FEW),
+    Setting(steps=2.0, learning_rate=5e-3),
     Setting(steps=4.0, seeds=FEW),
     Setting(steps=4.0, learning_rate=3e-3, seeds=FEW),
+    Setting(effort=RUNGS, seeds=FEW),
 )
 LONG = tuple(
     Setting(width=32, steps=5.0, learning_rate=rate, seeds=(100, 101, 102, 103), is_printed=True)
