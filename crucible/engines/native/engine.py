@@ -17,6 +17,7 @@ from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
+from crucible.engines.native.algebra import Workload, simplify
 from crucible.engines.native.library import LOSS_IDS, Examples, Library, Question, Request, load_library
 from crucible.engines.native.records import DISSOLVED, Records, build_records, ops_of
 from crucible.evaluation import TaskResult
@@ -44,10 +45,11 @@ class NativeEngine(Engine):
         variant: the instruction set: `avx512`, `avx2` or `generic`; the processor's best when absent.
         effort: how much of the work is done; what is left to the batched engine is always trained in full,
             and competes with nobody.
+        algebra: whether records are rewritten to less work for the same function.
     """
 
     name = "native"
-    version = 2
+    version = 3
 
     def __init__(
         self,
@@ -57,11 +59,13 @@ class NativeEngine(Engine):
         max_seconds: float = MAX_SECONDS,
         variant: str | None = None,
         effort: Effort = FULL,
+        algebra: bool = True,
     ) -> None:
         self.device = torch.device("cpu")
         self.num_workers = num_workers
         self.max_seconds = max_seconds
         self.effort = effort
+        self.algebra = algebra
         self._library = load_library()
         self.variant = variant or self._library.variant
         # A caller's own kernel means another computation than the interpreter's row of that name.
@@ -71,9 +75,10 @@ class NativeEngine(Engine):
 
     @property
     def engine_id(self) -> str:
-        """Variant, compiler and effort, and the batched engine's identity for what is left to it."""
-        own = f"{self.name}-{self.version}/{self.variant}-{self._library.compiler}{self.effort.id}"
-        return f"{own}+{self._batched.engine_id}"
+        """Variant, compiler, algebra and effort, and the batched engine's identity for what is left to it."""
+        own = f"{self.name}-{self.version}/{self.variant}-{self._library.compiler}"
+        algebra = "/algebra" if self.algebra else ""
+        return f"{own}{algebra}{self.effort.id}+{self._batched.engine_id}"
 
     def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
         """Return the ops that the interpreter has no kernel for; the batched engine trains their programs."""
@@ -123,10 +128,12 @@ class NativeEngine(Engine):
         progress: Progress | None,
         pauses: Sequence[tuple[int, Rung]],
     ) -> list[TaskResult]:
+        records = self._records_of(jobs, task)
         state_bytes = [3 * 4 * job.program.num_parameters for job in jobs]
         results = []
         for cohort in cohorts(state_bytes) if pauses else [range(len(jobs))]:
-            batch = _Batch([jobs[i] for i in cohort], task, self._rows, fingerprints, pauses=bool(pauses))
+            own = [jobs[i] for i in cohort]
+            batch = _Batch(own, task, [records[i] for i in cohort], fingerprints, pauses=bool(pauses))
             batch.request.num_threads = min(self.num_workers, len(cohort))
             batch.request.seconds = self.max_seconds
             batch.request.stop_loss = self.effort.stop_at * task.solved_loss
@@ -138,6 +145,19 @@ class NativeEngine(Engine):
             _run(self._library, batch, self.variant, progress)
             results += [batch.result(index) for index in range(len(cohort))]
         return results
+
+    def _records_of(self, jobs: Sequence[Job], task: Task) -> list[Records]:
+        """Return the records of each job; a program that several jobs share is translated once."""
+        workload = workload_of(task, sorted({job.seed for job in jobs}))
+        known: dict[int, Records] = {}
+        for job in jobs:
+            if id(job.program) not in known:
+                known[id(job.program)] = self._records(job.program, workload)
+        return [known[id(job.program)] for job in jobs]
+
+    def _records(self, program: Program, workload: Workload) -> Records:
+        records = build_records(program, self._rows)
+        return simplify(records, self._rows, workload) if self.algebra else records
 
     def loss_and_gradients(
         self,
@@ -162,7 +182,9 @@ class NativeEngine(Engine):
         self, program: Program, flat_P: torch.Tensor, split: Split, dtype: torch.dtype
     ) -> tuple[float, torch.Tensor]:
         kind = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
-        table = build_records(program, self._rows).table
+        batch, steps, _ = split.inputs.shape
+        workload = Workload(batch=batch, steps=steps, is_single=steps == 1)
+        table = self._records(program, workload).table
         values = np.ascontiguousarray(flat_P.numpy(), kind)
         inputs = np.ascontiguousarray(inputs_as_floats(split.inputs, dtype).numpy())
         targets = np.ascontiguousarray(targets_as_floats(program.head, split.targets).numpy())
@@ -192,7 +214,13 @@ class _Batch:
     """The arrays of one request, which must outlive it; with `pauses`, room for the states of paused jobs."""
 
     def __init__(
-        self, jobs: Sequence[Job], task: Task, rows: Mapping[str, int], fingerprints: bool, *, pauses: bool
+        self,
+        jobs: Sequence[Job],
+        task: Task,
+        records: Sequence[Records],
+        fingerprints: bool,
+        *,
+        pauses: bool,
     ) -> None:
         self._jobs, self._task = jobs, task
         self._kept: list[np.ndarray] = []
@@ -218,7 +246,6 @@ class _Batch:
         order = None
         if task.batch_size != task.num_train:
             order = self._keep(np.stack([minibatches(task, seed).numpy() for seed in seeds]), np.int32)
-        records = _records_of(jobs, rows)
         parameters = [initial_parameters(job.program, job.seed).numpy() for job in jobs]
         starts = _starts([len(p) for p in parameters])
         self.request = Request(
@@ -313,13 +340,12 @@ class _Batch:
         }
 
 
-def _records_of(jobs: Sequence[Job], rows: Mapping[str, int]) -> list[Records]:
-    """Return the records of each job; a program that several jobs share is translated once."""
-    known: dict[int, Records] = {}
-    for job in jobs:
-        if id(job.program) not in known:
-            known[id(job.program)] = build_records(job.program, rows)
-    return [known[id(job.program)] for job in jobs]
+def workload_of(task: Task, seeds: Sequence[int]) -> Workload:
+    """Return what training and examining programs on a task mean for their records."""
+    splits = [task.splits(seed) for seed in seeds]
+    inputs = [task.probe(), *(split.inputs for s in splits for split in (s.train, s.validation, s.test))]
+    is_single = all(values.shape[1] == 1 for values in inputs)
+    return Workload(batch=task.batch_size, steps=splits[0].train.inputs.shape[1], is_single=is_single)
 
 
 def _starts(sizes: Sequence[int]) -> np.ndarray:

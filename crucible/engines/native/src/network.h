@@ -46,7 +46,7 @@ class Network {
     bool is_complete = false; // false where memory for the nodes was refused
 
     Network(const Shape& shape, Arena& arena, S* parameters, S* slopes, bool trains)
-        : frame{shape.batch, shape.steps, nullptr}, shape_(shape), arena_(arena) {
+        : frame{shape.batch, shape.steps, nullptr}, shape_(shape), arena_(arena), trains_(trains) {
         nodes_ = static_cast<Node*>(std::calloc(shape.num_records, sizeof(Node)));
         slots_ = static_cast<Slot*>(std::calloc(shape.num_records, sizeof(Slot)));
         is_complete = nodes_ && slots_;
@@ -69,7 +69,7 @@ class Network {
         for (long i = 0; i < shape_.num_records; ++i) {
             if (nodes_[i].record->scan) {
                 i = scan_forward_from(i);
-            } else {
+            } else if (nodes_[i].y.slope || !trains_) { // training needs only what its loss depends on
                 nodes_[i].row->forward(nodes_[i], frame, all_columns(nodes_[i].y, frame));
             }
         }
@@ -114,6 +114,7 @@ class Network {
 
     Shape shape_;
     Arena& arena_;
+    bool trains_;
     Node* nodes_;
     Slot* slots_;
     long num_slots_ = 0;
@@ -127,7 +128,6 @@ class Network {
         const int steps = record.sequence ? shape_.steps : 1;
         const long halo = steps > 1 ? HALO : 0;
         node.y = {nullptr, nullptr, steps * shape_.batch + halo, record.width, steps};
-        node.y.data = take_rows(node.y);
         node.slot = NO_SLOT;
         node.store = record.store < 0 ? nullptr : &nodes_[record.store];
         for (int k = 0; k < MOST_INPUTS && record.inputs[k] >= 0; ++k) {
@@ -135,10 +135,20 @@ class Network {
             node.wants[k] = shape_.records[record.inputs[k]].op != INPUT_ROW;
             node.num_inputs = k + 1;
         }
+        if (node.row->shape) {
+            node.row->shape(node, frame);
+            reserve(node.y.row);
+            reserve(padded_to_lines(record.width));
+        }
+        node.y.data = take_rows(node.y);
         node.parameters = parameters;
         if (node.row->declare) node.row->declare(node);
         place_blocks(i);
         if (node.row->saved) node.saved = arena_.take(node.row->saved(node, frame));
+    }
+
+    void reserve(long padded) {
+        if (widest_ < padded) widest_ = padded;
     }
 
     // Rows of a value, with zeros before the first where there are several steps.
@@ -155,7 +165,7 @@ class Network {
             if (nodes_[k].num_blocks && nodes_[k].blocks[0].flat == node.blocks[0].flat) owner = &nodes_[k];
         for (int b = 0; b < node.num_blocks; ++b) {
             Block& block = node.blocks[b];
-            if (widest_ < block.padded) widest_ = block.padded;
+            reserve(block.padded);
             block.packed = owner ? owner->blocks[b].packed : num_parameters;
             if (!owner) num_parameters += block.tap * block.taps;
         }
@@ -195,6 +205,12 @@ class Network {
         if (!node.wants[k]) return;
         node.adds[k] = source.y.slope != nullptr;
         if (node.adds[k]) return;
+        if (source.row->shape) {
+            // A map's gradient keeps its place: those who use it add, and it is cleared when it is passed on.
+            node.adds[k] = true;
+            source.y.slope = take_rows(source.y);
+            return;
+        }
         if (k == 0 && may_hand_over(node)) {
             source.y.slope = node.y.slope;
             source.slot = node.slot;

@@ -77,6 +77,8 @@ struct Row {
     void (*declare)(Node&);                   // adds its parameter blocks
     long (*saved)(const Node&, const Frame&); // scalars to save, a multiple of BATCH_MULTIPLE
     bool in_place;                            // whether the first input's gradient may overwrite the output's
+    // Makes the value hold a map instead of examples; null where it holds these.
+    void (*shape)(Node&, const Frame&);
 };
 
 NATIVE_INLINE const Value& input(const Node& node, int i) { return node.inputs[i]->y; }

@@ -1,8 +1,10 @@
 // The table of native ops: one row an op, found by its name; the host's ops are rows that the table shares.
+// Rows in lower case are no ops of a language: algebra.py makes nodes of them.
 #pragma once
 #include "attention.h"
 #include "features.h"
 #include "host.h"
+#include "merged.h"
 #include "merges.h"
 #include "norms.h"
 #include "pointwise.h"
@@ -23,6 +25,9 @@ static const Row ROWS[] = {
     {"CONV1D", affine_forward, affine_backward, affine_differentiate, declare_affine, nullptr, false},
     {"DWCONV1D", depthwise_forward, depthwise_backward, depthwise_differentiate, declare_depthwise, nullptr,
      false},
+    {"weights", weights_forward, weights_backward, nullptr, declare_weights, nullptr, false, shape_weights},
+    {"product", product_forward, product_backward, nullptr, declare_weights, nullptr, false, shape_weights},
+    {"merged", merged_forward, merged_backward, merged_differentiate, nullptr, merged_saved, false},
     {"GRU", gru_forward, gru_backward, nullptr, declare_cell<3>, gru_saved, false},
     {"LSTM", lstm_forward, lstm_backward, nullptr, declare_cell<4>, lstm_saved, false},
     {"DIAGONAL_SCAN", scan_forward, scan_backward, nullptr, declare_scan, scan_saved, false},
