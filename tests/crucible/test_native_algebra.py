@@ -237,5 +237,5 @@ def test_fingerprints_change_no_bit_of_the_rest() -> None:
 
 def test_the_identity_says_whether_records_are_rewritten() -> None:
     on, off = NativeEngine(algebra=True), NativeEngine(algebra=False)
-    assert on.engine_id.replace("/algebra", "") == off.engine_id != on.engine_id
+    assert off.engine_id.replace("/raw", "") == on.engine_id != off.engine_id
     assert NativeEngine().engine_id == on.engine_id

@@ -75,10 +75,9 @@ class NativeEngine(Engine):
 
     @property
     def engine_id(self) -> str:
-        """Variant, compiler, algebra and effort, and the batched engine's identity for what is left to it."""
+        """Variant, compiler, whether records are raw, effort, and the batched engine's identity."""
         own = f"{self.name}-{self.version}/{self.variant}-{self._library.compiler}"
-        algebra = "/algebra" if self.algebra else ""
-        return f"{own}{algebra}{self.effort.id}+{self._batched.engine_id}"
+        return f"{own}{'' if self.algebra else '/raw'}{self.effort.id}+{self._batched.engine_id}"
 
     def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
         """Return the ops that the interpreter has no kernel for; the batched engine trains their programs."""
