@@ -181,7 +181,7 @@ class NativeEngine(Engine):
         self, program: Program, flat_P: torch.Tensor, split: Split, dtype: torch.dtype
     ) -> tuple[float, torch.Tensor]:
         kind = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
-        batch, steps, _ = split.inputs.shape
+        batch, steps = split.inputs.shape[:2]
         workload = Workload(batch=batch, steps=steps, is_single=steps == 1)
         table = self._records(program, workload).table
         values = np.ascontiguousarray(flat_P.numpy(), kind)
