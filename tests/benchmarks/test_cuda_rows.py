@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from blueprints import parse
+from crucible.engines.batched import BatchedEngine
+from crucible.engines.kernels import AutogradKernel
+
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))  # as Python does for a script in that folder
+
+from agreement import compare_gradients  # noqa: E402
 
 #: Refuses every package that neither Python, nor torch with what it requires, nor this checkout brings.
 STRICT = """
@@ -55,6 +62,34 @@ def test_the_benchmark_says_in_one_line_that_there_is_no_device() -> None:
     assert done.stderr.splitlines() == [
         "error: device 'cuda' was asked for, but torch finds no CUDA device here; use 'cpu'"
     ]
+
+
+def test_the_engines_of_the_cpu_agree_with_the_reference() -> None:
+    done = run(RUN, "benchmarks/agreement.py", "--num", "6")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [["batched", "xor"], ["batched", "temporal"]]
+    assert all(line.endswith("in float32; 0 too far so far") for line in lines)
+
+
+class Doubled(AutogradKernel):
+    """TANH, twice as large."""
+
+    def forward(self, x, parameters, signature):
+        return 2 * torch.tanh(x[0])
+
+
+def test_an_engine_that_computes_something_else_is_found() -> None:
+    sample = [parse("LINEAR OUT_DIM_IN TANH".split()), parse(["GELU"])]
+    assert compare_gradients(BatchedEngine(), sample) == 0
+    assert compare_gradients(BatchedEngine(kernels={"TANH": Doubled()}), sample) == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+def test_the_engines_of_a_device_agree_with_the_reference() -> None:
+    done = run(RUN, "benchmarks/agreement.py", "--device", "cuda", "--num", "32")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.gpu

@@ -311,7 +311,16 @@ def test_the_text_for_nvrtc_is_whole_and_needs_no_header(scalar: str, tmp_path: 
     text = re.sub(r"asm volatile\(.*?\);", "nanoseconds = 0;", text)
     path = tmp_path / "persistent.cpp"
     path.write_text(f"{BUILT_IN}\n{text}")
-    flags = ["-std=c++17", "-fsyntax-only", "-nostdinc", "-nostdinc++", "-Wall", "-Werror", "-Wno-unused"]
+    flags = [
+        "-std=c++17",
+        "-fsyntax-only",
+        "-nostdinc",
+        "-nostdinc++",
+        "-Wall",
+        "-Werror",
+        "-Wno-unused",
+        "-Wno-unknown-pragmas",
+    ]
     done = subprocess.run(
         [compiler(), *flags, f"-DPERSISTENT_SCALAR={scalar}", str(path)], capture_output=True, text=True
     )

@@ -71,24 +71,23 @@ template <int WIDE> DEVICE_INLINE void multiply_tiles(const Block& block, const 
         S sums[TILE][WIDE] = {};
         for (int tap = 0; tap < p.taps; ++tap) {
             int from[WIDE];
-            for (int w = 0; w < WIDE; ++w) {
+            UNROLL for (int w = 0; w < WIDE; ++w) {
                 const int place = at.first + column + w * apart - p.lag + tap * p.shift;
                 const bool is_there = column + w * apart < at.count && place >= 0 && place < p.x_columns;
                 from[w] = is_there ? place : -1;
             }
             for (int k = 0; k < p.inner; ++k) {
                 S x[WIDE];
-                for (int w = 0; w < WIDE; ++w) x[w] = from[w] < 0 ? S(0) : p.x[k * p.x_row + from[w]];
-                for (int r = 0; r < TILE; ++r) {
+                UNROLL for (int w = 0; w < WIDE; ++w) x[w] = from[w] < 0 ? S(0) : p.x[k * p.x_row + from[w]];
+                UNROLL for (int r = 0; r < TILE; ++r) {
                     const int row = smaller(first + r, p.rows - 1);
                     const S a = p.a[row * p.a_row + k * p.a_column + tap * p.a_tap];
-                    for (int w = 0; w < WIDE; ++w) sums[r][w] += a * x[w];
+                    UNROLL for (int w = 0; w < WIDE; ++w) sums[r][w] += a * x[w];
                 }
             }
         }
-        // Loops of a fixed length, so that the sums can stay in registers.
-        for (int r = 0; r < TILE; ++r)
-            for (int w = 0; w < WIDE; ++w) {
+        UNROLL for (int r = 0; r < TILE; ++r)
+            UNROLL for (int w = 0; w < WIDE; ++w) {
                 if (first + r >= p.rows || column + w * apart >= at.count) continue;
                 S& y = p.y[(first + r) * p.y_row + at.first + column + w * apart];
                 y = sums[r][w] + ((p.bias ? p.bias[first + r] : S(0)) + (p.adds ? y : S(0)));
@@ -130,16 +129,16 @@ DEVICE_CALL void add_outer(const Block& block, const Outer& o, Columns at) {
             const S* right = o.right + cell / o.taps % o.columns * o.right_row;
             const S* left[TILE];
             S sums[TILE];
-            for (int r = 0; r < TILE; ++r) {
+            UNROLL for (int r = 0; r < TILE; ++r) {
                 left[r] = o.left + smaller(first + r, o.rows - 1) * o.left_row;
                 sums[r] = 0;
             }
             const int end = at.first + at.count * (part + 1) / PARTS;
             for (int c = larger(at.first + at.count * part / PARTS, lag); c < end; ++c) {
                 const S x = right[c - lag];
-                for (int r = 0; r < TILE; ++r) sums[r] += left[r][c] * x;
+                UNROLL for (int r = 0; r < TILE; ++r) sums[r] += left[r][c] * x;
             }
-            for (int r = 0; r < TILE; ++r) block.scratch[(part * TILE + r) * PASS + i % num] = sums[r];
+            UNROLL for (int r = 0; r < TILE; ++r) block.scratch[(part * TILE + r) * PASS + i % num] = sums[r];
         }
         block.barrier();
         for (int i = block.thread; i < num * TILE; i += block.num_threads) {

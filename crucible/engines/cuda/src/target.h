@@ -12,11 +12,14 @@
 #define DEVICE_CALL static __device__ __noinline__
 #define DEVICE_INLINE static __device__ __forceinline__
 #define MEMBER __device__ __forceinline__
+// Loops of a fixed length over arrays, which then stay in registers.
+#define UNROLL _Pragma("unroll")
 #else
 #define DEVICE static
 #define DEVICE_CALL static
 #define DEVICE_INLINE static inline
 #define MEMBER inline
+#define UNROLL
 #endif
 
 namespace persistent {
