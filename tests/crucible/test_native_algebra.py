@@ -1,7 +1,7 @@
-"""Rewritten records == records as they were, in float64; each rewrite happens where it should.
+"""Rewritten records == raw records, in float64; each rewrite happens where it should.
 
-The records as they were have the gradients of their modules (test_native_engine.py). By transitivity what is
-rewritten trains what the language says.
+That rewritten records, the default, have the gradients of their modules stands in test_native_engine.py; here
+they are compared with raw ones of the same kernels.
 """
 
 import random
@@ -33,6 +33,8 @@ if library.find_library() is None:
 
 TEMPORAL = Workload(batch=32, steps=16, is_single=False)
 XOR = Workload(batch=64, steps=1, is_single=True)
+#: One in the last bits of a float64.
+EPSILON = 2.0**-50
 #: Programs that one draw of the random law tries.
 PROGRAMS_A_DRAW = 10
 
@@ -51,14 +53,23 @@ def rewritten(tokens: str, workload: Workload) -> tuple[Counter[str], Records, R
 
 
 def assert_same_gradients(program: Program, task: Task, *, batch: int, steps: int | None = None) -> None:
+    """Compare both kinds of records in float64.
+
+    Some programs amplify rounding by themselves (loops of sines and squares do). There rewritten records may
+    be ten times as far off as raw ones are from themselves at parameters that differ in their last bits.
+    """
     train = task.splits(0).train
     data = train.inputs[:batch, :steps], train.targets[:batch], torch.float64
-    arguments = ([program], [initial_parameters(program, 0)], *data)
-    ((loss, gradient),) = NativeEngine(algebra=True).loss_and_gradients(*arguments)
-    ((true_loss, true_gradient),) = NativeEngine(algebra=False).loss_and_gradients(*arguments)
-    scale, message = max(1e-3, float(true_gradient.abs().max())), str(program.graph)
-    assert_near(loss, true_loss, true_loss, 1e-10 * max(1.0, abs(true_loss)), message)
-    assert_near(gradient, true_gradient, true_gradient, 1e-10 * scale, message)
+    flat_P = initial_parameters(program, 0).double()
+    ((loss, gradient),) = NativeEngine(algebra=True).loss_and_gradients([program], [flat_P], *data)
+    raw = NativeEngine(algebra=False)
+    moved = [flat_P * (1 + EPSILON), flat_P * (1 - EPSILON)]
+    (true_loss, true_gradient), *others = raw.loss_and_gradients([program] * 3, [flat_P, *moved], *data)
+    message, scale = str(program.graph), max(1e-3, float(true_gradient.abs().max()))
+    own = max(abs(other - true_loss) for other, _ in others)
+    assert_near(loss, true_loss, true_loss, max(1e-10 * max(1.0, abs(true_loss)), 10 * own), message)
+    own = max(float((other - true_gradient).abs().max()) for _, other in others)
+    assert_near(gradient, true_gradient, true_gradient, max(1e-10 * scale, 10 * own), message)
 
 
 @given(seed=st.integers(0, 2**31), batch=st.integers(1, 33), core=st.booleans())
