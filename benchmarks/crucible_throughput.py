@@ -9,6 +9,9 @@ the last one is left out, in their favour. The other engines train the whole sam
 Every round times every engine, and a ratio is of one round: the tables hold each round's and their median.
 `same_32` are ratios on those 32 blueprints alone, where a handful gives batching little to share.
 
+`native` does all the work that the programs say; `native+algebra`, `native+stop` and `native+rungs` do less
+(benchmarks/cpu_rows.py). On CUDA the rows are those of benchmarks/cuda_rows.py.
+
 Tasks: `xor` and `temporal` with programs of the core ops in a host of width 16; `xor_d32` and `temporal_d32`
 the same in a host of width 32; `xor_full` and `temporal_full` with programs of the whole language. The floor
 is the time that the sample's matrix products take at the speed a core reaches with them in the same run.
@@ -35,6 +38,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 import torch
+from cpu_rows import Build, cpu_rows
 from cuda_rows import cuda_rows
 from gemm_floor import peak_gflops, training_gemm_flops
 from plain_loop import timed_loop, timed_reference
@@ -56,9 +60,6 @@ NUM_STRATA = 32
 ROUNDS = 3
 #: Of the whole language, a share of the sample: loops and scans share few launches in the batched engine.
 FULL_SHARE = 4
-
-#: How a Crucible is built for a row of the table.
-Build = Callable[[int, str, int], Crucible]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ def main() -> None:
     sweep = []
     if arguments.sweep and find_library() is not None and device.type == "cpu":
         print("\nsweep: the native engine from a sixteenth of the sample to sixteen times as many")
-        sweep = measure_sweep("native", [Xor(), Temporal()], arguments.num, num_workers)
+        sweep = measure_sweep([Xor(), Temporal()], arguments.num, num_workers)
     document = {
         "rows": rows,
         "sweep": sweep,
@@ -140,15 +141,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def engines_on(device: str) -> dict[str, Build]:
-    """Return the engines that train a whole sample, by the name of their rows."""
-    if device != "cpu":
-        return dict(cuda_rows())
-    found: dict[str, Build] = {
-        "batched": lambda width, device, cores: Crucible(width, "batched", device, cores)
-    }
-    if device == "cpu" and find_library() is not None:
-        found["native"] = lambda width, device, cores: Crucible(width, "native", device, cores)
-    return found
+    """Return the engines that train a whole sample, by the names of their rows."""
+    return cpu_rows() if device == "cpu" else cuda_rows()
 
 
 def measure(
@@ -203,7 +197,7 @@ def measure(
         rows.append(row)
         low, high = row["ratio_to_reference_range"]
         print(
-            f"  {name:<13} {row['blueprints_per_s']:8.2f} blueprints/s  {row['ratio_to_reference']:6.2f}x "
+            f"  {name:<18} {row['blueprints_per_s']:8.2f} blueprints/s  {row['ratio_to_reference']:6.2f}x "
             f"({low:.2f}-{high:.2f})  same {len(strata)}: {row['ratio_same_32']:6.2f}x  "
             f"share of the floor {row['gemm_floor_share']:.2f}"
         )

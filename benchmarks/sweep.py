@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cpu_rows import full_work
 from gemm_floor import training_gemm_flops
 from throughput_sample import WIDTH, draw_sample
 
-from crucible.crucible import Crucible, EngineName
 from crucible.engines.workers import WorkerPool
 from crucible.program import build_program
 from curricula.task import Task
@@ -18,8 +18,8 @@ from curricula.task import Task
 SIXTEENTHS = (1, 4, 16, 64, 256)
 
 
-def measure_sweep(engine: EngineName, tasks: list[Task], num: int, num_workers: int) -> list[dict[str, Any]]:
-    """Return one row a task and size, from `num / 16` to `16 * num` blueprints, the smallest first."""
+def measure_sweep(tasks: list[Task], num: int, num_workers: int) -> list[dict[str, Any]]:
+    """Return one row of the native engine a task and size, from `num / 16` to `16 * num` blueprints."""
     rows: list[dict[str, Any]] = []
 
     def done(index: int, row: dict[str, Any]) -> None:
@@ -36,12 +36,12 @@ def measure_sweep(engine: EngineName, tasks: list[Task], num: int, num_workers: 
         for sixteenths in SIXTEENTHS:
             size = max(1, num * sixteenths // 16)
             pool = WorkerPool(1)
-            pool.run(one_size, [(engine, task, size, num_workers)], done, failed)
+            pool.run(one_size, [(task, size, num_workers)], done, failed)
             pool.close()
     return rows
 
 
-def one_size(engine: EngineName, task: Task, size: int, num_workers: int) -> dict[str, Any]:
+def one_size(task: Task, size: int, num_workers: int) -> dict[str, Any]:
     """Train `size` blueprints in this process, which must be fresh; return what it took."""
     imported = _peak_bytes()
     sample = draw_sample(size, "random")
@@ -49,13 +49,13 @@ def one_size(engine: EngineName, task: Task, size: int, num_workers: int) -> dic
     tflops = sum(training_gemm_flops(program, task) for program in programs) / 1e12
     del programs
     task.splits(0)
-    with Crucible(WIDTH, engine, "cpu", num_workers) as crucible:
+    with full_work(WIDTH, num_workers) as crucible:
         start = time.perf_counter()
         crucible.evaluate(sample, [task], [0])
         seconds = time.perf_counter() - start
     return {
         "task": task.name,
-        "engine": engine,
+        "engine": "native",
         "num": size,
         "num_workers": num_workers,
         "seconds": seconds,

@@ -26,7 +26,8 @@ from preflight import check  # noqa: E402
 from throughput_figure import draw  # noqa: E402
 
 NATIVE = find_library() is not None
-ENGINES = ("reference", "loop", "batched", *(("native",) if NATIVE else ()))
+LESS_WORK = ("native", "native+algebra", "native+stop", "native+rungs")
+ENGINES = ("reference", "loop", "batched", *(LESS_WORK if NATIVE else ()))
 SCRIPTS = ("crucible_throughput.py", "task_spread.py")
 
 #: Runs a script where every other third-party package than torch, numpy and networkx is missing.
