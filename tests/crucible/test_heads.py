@@ -18,7 +18,6 @@ from toy_tasks import TOYS, Toy
 
 from blueprints import IDENTITY, Blueprint, parse, random_program
 from crucible import Crucible
-from crucible.effort import Effort, Rung
 from crucible.engines.base import Engine, Job
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.native import library
@@ -167,16 +166,6 @@ def test_memory_solves_what_the_identity_cannot(name: str, toy: str) -> None:
     assert shift.score > 0.98
     if task.takes == "embedding":
         assert shift.solved_step is not None
-
-
-@NEEDS_NATIVE
-@pytest.mark.parametrize("toy", STEP_TOYS)
-def test_at_a_rung_the_better_score_is_kept_whatever_the_loss(toy: str) -> None:
-    task = replace(STEP_TOYS[toy], num_train=256, epochs=8)
-    engine = NativeEngine(effort=Effort(rungs=(Rung(steps=0.5, kept=0.5),)))
-    dropped, kept = engine.train(jobs_of([IDENTITY, *parsed("SHIFT")], task), task)
-    assert (dropped.num_steps, kept.num_steps) == (task.num_steps // 2, task.num_steps)
-    assert kept.score > dropped.score + 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
