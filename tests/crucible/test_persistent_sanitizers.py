@@ -47,7 +47,7 @@ tokens = [p.split() for p in OP_PROGRAMS.values()] + [random_program(rng) for _ 
 launcher = HostLauncher({torch.float32: pathlib.Path(sys.argv[1])}, int(sys.argv[2]))
 engine = PersistentEngine(launcher)
 small = dict(num_train=16, num_validation=16, num_test=80, batch_size=8, epochs=1)
-for task in (Xor(**small), Temporal(**small, train_length=8, test_length=9)):
+for task in (Xor(**small), Temporal(**small, train_length=12, test_length=13)):
     programs = [build_program(parse(t).graph, task, 16) for t in tokens]
     jobs = [Job(program=p, seed=i % 2) for i, p in enumerate(programs)]
     results = engine.train(jobs, task, fingerprints=task.name == "xor")
