@@ -15,7 +15,7 @@ from curricula.heads import LossName
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 5
+ABI_VERSION = 6
 
 #: The rows of the interpreter's table of losses, which src/heads.h holds, in its order.
 LOSS_IDS: Mapping[LossName, int] = {"cross_entropy": 0, "mse": 1}
