@@ -13,8 +13,8 @@ Every round times every engine, and a ratio is of one round: the tables hold eac
 (benchmarks/cpu_rows.py). On CUDA the rows are those of benchmarks/cuda_rows.py.
 
 Tasks: `xor` and `temporal` with programs of the core ops in a host of width 16; `xor_d32` and `temporal_d32`
-the same in a host of width 32; `xor_full` and `temporal_full` with programs of the whole language. The floor
-is the time that the sample's matrix products take at the speed a core reaches with them in the same run.
+the same in a host of width 32; `xor_full` and `temporal_full` with programs of the whole language; these four
+with a quarter of the sample. The floor is the time that the sample's matrix products take at the speed a core reaches with them in the same run.
 `sweep` holds the seconds a TFLOP of the native engine from a sixteenth of the sample to sixteen times as
 many, and the memory over the imports, each in a process of its own.
 """
@@ -58,8 +58,8 @@ from curricula.xor import Xor
 
 NUM_STRATA = 32
 ROUNDS = 3
-#: Of the whole language, a share of the sample: loops and scans share few launches in the batched engine.
-FULL_SHARE = 4
+#: The wide host and the whole language train a fraction of the sample: the batched engine takes long for them.
+SMALLER = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,8 @@ def main() -> None:
     device = torch.device(arguments.device)
     num_workers = 1 if device.type == "cuda" else arguments.workers
     sample = draw_sample(arguments.num, arguments.mix)
-    full = draw_sample(max(1, arguments.num // FULL_SHARE), "random", LANGUAGE)
+    smaller = max(1, arguments.num // SMALLER)
+    full = draw_sample(smaller, "random", LANGUAGE)
     digest = hashlib.sha256("".join(b.id for b in sample).encode()).hexdigest()[:16]
     machine = describe_machine(device, num_workers)
     print(f"sample: {len(sample)} blueprints, mix {arguments.mix}, digest {digest}")
@@ -101,6 +102,8 @@ def main() -> None:
     for column in columns():
         if arguments.tasks is None or column.name in arguments.tasks:
             chosen = full if column.language is LANGUAGE else sample
+            if column.width != WIDTH:
+                chosen = chosen[:smaller]
             rows += measure(column, chosen, arguments.device, num_workers, arguments.rounds)
     sweep = []
     if arguments.sweep and find_library() is not None and device.type == "cpu":
