@@ -14,9 +14,9 @@ Every round times every engine, and a ratio is of one round: the tables hold eac
 
 Tasks: `xor` and `temporal` with programs of the core ops in a host of width 16; `xor_d32` and `temporal_d32`
 the same in a host of width 32; `xor_full` and `temporal_full` with programs of the whole language; these four
-with a quarter of the sample. The floor is the time that the sample's matrix products take at the speed a core reaches with them in the same run.
-`sweep` holds the seconds a TFLOP of the native engine from a sixteenth of the sample to sixteen times as
-many, and the memory over the imports, each in a process of its own.
+with a quarter of the sample. The floor is the time that the sample's matrix products take at the speed a core
+reaches with them in the same run. `sweep` holds the seconds a TFLOP of the native engine from a sixteenth of
+the sample to sixteen times as many, and the memory over the imports, each in a process of its own.
 """
 
 # ruff: noqa: E402
@@ -58,7 +58,7 @@ from curricula.xor import Xor
 
 NUM_STRATA = 32
 ROUNDS = 3
-#: The wide host and the whole language train a fraction of the sample: the batched engine takes long for them.
+#: The wide host and the whole language train a fraction of the sample: the batched engine takes long there.
 SMALLER = 4
 
 
