@@ -105,7 +105,7 @@ def main() -> int:
         train_missing(
             trainings, options.num, options.samples, options.tasks, options.workers, options.minutes
         )
-    return report(trainings.rows, options.dir, options.json)
+    return report(trainings.rows, trainings.head, options.dir, options.json)
 
 
 class Trainings:
@@ -118,17 +118,17 @@ class Trainings:
         if whole != text:
             path.write_text(whole)
         head, *self.rows = [json.loads(line) for line in whole.splitlines()] or [{}]
-        self._head = head
+        self.head: dict[str, str] = head
         self.known = {(r["sample"], r["task"], r["setting"], r["seed"], r["blueprint"]) for r in self.rows}
 
     def begin(self, head: dict[str, str]) -> None:
         """Write the first line; end the process when another engine or language made what is there."""
-        if not self._head:
+        if not self.head:
             self._append([head])
-            self._head = head
-        elif self._head != head:
+            self.head = head
+        elif self.head != head:
             raise SystemExit(
-                f"error: {self._path} was made by {self._head}, and this is {head}; name another --dir"
+                f"error: {self._path} was made by {self.head}, and this is {head}; name another --dir"
             )
 
     def add(self, rows: Sequence[dict]) -> None:

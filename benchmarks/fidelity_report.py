@@ -40,12 +40,15 @@ UNSATURATED = (0.60, 0.98)
 SATURATED = UNSATURATED[1]
 
 
-def report(rows: Sequence[Mapping], folder: Path, out: Path | None) -> int:
-    """Print every table, write JSON and picture; return 1 when nothing is complete yet."""
+def report(rows: Sequence[Mapping], head: Mapping[str, str], folder: Path, out: Path | None) -> int:
+    """Print every table, write JSON and picture; return 1 when nothing is complete yet.
+
+    `head` says which engine and language made the rows.
+    """
     samples = [s for s in SAMPLES if any(row["sample"] == s for row in rows)]
     tasks = [t for t in TASKS if any(row["task"] == t for row in rows)]
     groups = [(s, (s,)) for s in samples] + ([("both", tuple(samples))] if len(samples) > 1 else [])
-    document: dict[str, Any] = {"machine": _machine(), "samples": {}}
+    document: dict[str, Any] = {**head, "machine": _machine(), "samples": {}}
     panels = {}
     for name, members in groups:
         found = exams(rows, members, tasks)

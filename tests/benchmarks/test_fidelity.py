@@ -206,6 +206,7 @@ def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(tmp_path):
     ].replace(str(whole), "")
     document = json.loads((killed / "fidelity.json").read_text())
     assert document["samples"]["random"]["default"]["xor"]["num"] == 3
+    assert document["engine_id"].startswith("native-")
     assert (killed / "fidelity.png").stat().st_size > 10_000
     [exam] = exams(Trainings(path).rows, ["random"], ["xor"])
     assert exam.quick().shape == exam.quick(definition=probability).shape == (3, 8)
