@@ -14,7 +14,9 @@ from benchmarks.fidelity_scores import Exam
 COLOURS = {"random": "#1b6ca8", "humans": "#d98324", "both": "#555555"}
 CURRICULUM = "xor+temporal"
 #: Settings that differ in their steps alone.
-LENGTHS = {Setting(steps=steps).name for steps in (0.25, 0.5, 1.0, 2.0)}
+LENGTHS = {Setting(steps=steps).name for steps in (0.25, 0.5, 1.0, 2.0, 4.0)}
+#: The same at half the learning rate.
+GENTLE = {Setting(steps=steps, learning_rate=5e-3).name for steps in (1.0, 2.0)}
 
 
 def draw(panels: Mapping[str, Sequence[Exam]], figures: Mapping[str, Any], path: Path) -> None:
@@ -51,28 +53,24 @@ def _scatter(
     place.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (3, 3)))
     place.set_xlabel("quick, one seed", fontsize=8)
     place.set_ylabel("long", fontsize=8)
-    place.legend(frameon=False, fontsize=8, loc="upper left")
+    place.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def _by_cost(place: Axes, figures: Mapping[str, Any]) -> None:
-    """Draw Spearman to the long score over cost for the accuracy at each length, by number of seeds."""
-    place.set_title(f"{CURRICULUM}: fidelity of test accuracy by cost", fontsize=9, loc="left")
-    for sample, styles in (("random", "-"), ("humans", "--")):
-        rows = figures.get(sample, {}).get("settings", {}).get(CURRICULUM, [])
+    """Draw Spearman to the long score over cost, by number of seeds; each line has lengths of its own."""
+    place.set_title(f"{CURRICULUM}: fidelity by cost, random sample", fontsize=9, loc="left")
+    rows = figures.get("random", {}).get("settings", {}).get(CURRICULUM, [])
+    for names, style, rate in ((LENGTHS, "-", "0.01"), (GENTLE, "--", "0.005")):
         for num, colour in zip(("1", "2", "4"), ("#9fc5e8", "#1b6ca8", "#0b3050"), strict=True):
             chosen = sorted(
                 (r["cost"], r["spearman"].value)
                 for r in rows
-                if r["seeds"] == num and r["score"] == "test accuracy" and r["setting"] in LENGTHS
+                if r["seeds"] == num and r["score"] == "test accuracy" and r["setting"] in names
             )
             if chosen:
+                label = f"{num} seed{'s' if num != '1' else ''}, learning rate {rate}"
                 place.plot(
-                    *zip(*chosen, strict=True),
-                    styles,
-                    color=colour,
-                    marker="o",
-                    markersize=4,
-                    label=f"{sample}, {num} seed{'s' if num != '1' else ''}",
+                    *zip(*chosen, strict=True), style, color=colour, marker="o", markersize=4, label=label
                 )
     place.set_xscale("log", base=2)
     place.xaxis.set_major_formatter("{x:g}")
@@ -85,7 +83,7 @@ def _by_cost(place: Axes, figures: Mapping[str, Any]) -> None:
 def _curse(place: Axes, figures: Mapping[str, Any]) -> None:
     """Draw what the best 5 % are told above their worth, by share and number of fresh seeds."""
     place.set_title("told above worth, best 5 % of a generation", fontsize=9, loc="left")
-    for sample in figures:
+    for sample in (s for s in figures if s != "both"):
         rows = [r for r in figures[sample]["reseeding"].get(CURRICULUM, []) if r["num_seeds"] == 1]
         for share, style in ((0.05, "-"), (0.1, "--")):
             chosen = [(r["num_fresh"], r["excess"]) for r in rows if r["share"] in (0.0, share)]
@@ -102,4 +100,5 @@ def _curse(place: Axes, figures: Mapping[str, Any]) -> None:
     place.set_xlabel("fresh seeds", fontsize=8)
     place.set_xticks((0, 1, 2, 3))
     if place.has_data():
-        place.legend(frameon=False, fontsize=8)
+        place.set_ylim(top=1.3 * place.get_ylim()[1])
+        place.legend(frameon=False, fontsize=8, loc="upper right")

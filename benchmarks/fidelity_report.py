@@ -1,10 +1,10 @@
 """Compares quick scores with long ones: tables, JSON and a picture; trains nothing, defines no score."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,15 +59,24 @@ def report(rows: Sequence[Mapping], head: Mapping[str, str], folder: Path, out: 
         print("no blueprint has all its trainings yet; call again without --report")
         return 1
     path = out or folder / "fidelity.json"
-    path.write_text(json.dumps(document, indent=1, default=_as_json) + "\n")
+    path.write_text(json.dumps(_plain(document), indent=1) + "\n")
     picture = path.with_suffix(".png")
     draw(panels, document["samples"], picture)
     print(f"\npicture {picture}, numbers {path}")
     return 0
 
 
-def _as_json(value: Any) -> Any:
-    return asdict(value) if isinstance(value, Estimate) else float(value)
+def _plain(value: Any) -> Any:
+    """Return plain data with five decimals; an estimate as text, as in the tables; NaN as nothing."""
+    if isinstance(value, Estimate):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return round(value, 5) if math.isfinite(value) else None
+    return value
 
 
 def _machine() -> dict[str, Any]:
