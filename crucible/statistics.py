@@ -21,26 +21,21 @@ def curve_statistics(losses_K: np.ndarray, norms_K: np.ndarray, task: Task) -> d
 
     Steps from the first non-finite one on are left out of every figure.
     """
-    nonfinite_step = None
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = losses_K.sum() + norms_K.sum()
-    if not np.isfinite(total):  # of what is not finite, or too large to be added
-        finite_K = np.isfinite(losses_K) & np.isfinite(norms_K)
-        nonfinite_step = None if finite_K.all() else int(np.argmin(finite_K))
+    finite_K = np.isfinite(losses_K) & np.isfinite(norms_K)
+    nonfinite_step = None if finite_K.all() else int(np.argmin(finite_K))
     losses = losses_K[:nonfinite_step].astype(np.float64)
     norms = norms_K[:nonfinite_step].astype(np.float64)
-    num = len(losses)
-    if not num:
+    if not len(losses):
         return {"num_steps": 0, "nonfinite_step": nonfinite_step}
     return {
-        "num_steps": num,
+        "num_steps": len(losses),
         "loss_first": float(losses[0]),
-        "loss_last": float(losses[-max(1, num // 10) :].mean()),
-        "loss_late_std": float(losses[-max(1, num // 4) :].std()),
+        "loss_last": float(losses[-max(1, len(losses) // 10) :].mean()),
+        "loss_late_std": float(losses[-max(1, len(losses) // 4) :].std()),
         "solved_step": _solved_step(losses, task.solved_loss),
-        "gradient_norm_mean": float(norms.sum() / num),
+        "gradient_norm_mean": float(norms.mean()),
         "gradient_norm_max": float(norms.max()),
-        "clipped_share": np.count_nonzero(norms > CLIP_NORM) / num,
+        "clipped_share": float((norms > CLIP_NORM).mean()),
         "nonfinite_step": nonfinite_step,
     }
 
