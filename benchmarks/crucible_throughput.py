@@ -44,7 +44,7 @@ from gemm_floor import peak_gflops, training_gemm_flops
 from plain_loop import timed_loop, timed_reference
 from preflight import check
 from sweep import measure_sweep
-from throughput_sample import WIDTH, draw_sample
+from throughput_sample import WIDTH, draw_sample, one_of_each_stratum, steps_of
 
 from blueprints import CORE_LANGUAGE, LANGUAGE, Blueprint, Language, flops
 from crucible.crucible import Crucible, num_cores
@@ -153,10 +153,10 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Return one row an engine for one column."""
     task, width = column.task, column.width
-    strata = one_of_each_stratum(sample, column)
+    strata = one_of_each_stratum(sample, task, width, NUM_STRATA)
     programs = [build_program(b.graph, task, width) for b in sample]
     gemm = statistics.mean(training_gemm_flops(program, task) for program in programs)
-    mean_flops = statistics.mean(flops(b.graph, width, _steps(task)) for b in sample)
+    mean_flops = statistics.mean(flops(b.graph, width, steps_of(task)) for b in sample)
     print(f"\n{column.name}: {len(sample)} blueprints, {gemm / 1e6:,.0f} MFLOP of matrix products each")
     jobs = [Job(program=build_program(b.graph, task, width), seed=0) for b in strata]
     builds = engines_on(device)
@@ -227,18 +227,6 @@ def _statistics(
         "seconds_per_blueprint": whole,
         "ratios": ratios,
     }
-
-
-def one_of_each_stratum(sample: Sequence[Blueprint], column: Column) -> list[Blueprint]:
-    """Return the middle blueprint of each of 32 strata of FLOPs, or all of a smaller sample."""
-    costs = [flops(blueprint.graph, column.width, _steps(column.task)) for blueprint in sample]
-    order = sorted(range(len(sample)), key=costs.__getitem__)
-    strata = min(NUM_STRATA, len(sample))
-    return [sample[order[int((i + 0.5) * len(sample) / strata)]] for i in range(strata)]
-
-
-def _steps(task: Task) -> int:
-    return task.splits(0).train.inputs.shape[1]
 
 
 def _blueprint_seconds(crucible: Crucible, blueprints: Sequence[Blueprint], task: Task) -> float:

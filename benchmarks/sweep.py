@@ -8,7 +8,7 @@ from typing import Any
 
 from cpu_rows import full_work
 from gemm_floor import training_gemm_flops
-from throughput_sample import WIDTH, draw_sample
+from throughput_sample import WIDTH, draw_sample, one_of_each_stratum
 
 from crucible.engines.workers import WorkerPool
 from crucible.program import build_program
@@ -36,15 +36,20 @@ def measure_sweep(tasks: list[Task], num: int, num_workers: int) -> list[dict[st
         for sixteenths in SIXTEENTHS:
             size = max(1, num * sixteenths // 16)
             pool = WorkerPool(1)
-            pool.run(one_size, [(task, size, num_workers)], done, failed)
+            pool.run(one_size, [(task, size, num, num_workers)], done, failed)
             pool.close()
     return rows
 
 
-def one_size(task: Task, size: int, num_workers: int) -> dict[str, Any]:
-    """Train `size` blueprints in this process, which must be fresh; return what it took."""
+def one_size(task: Task, size: int, num: int, num_workers: int) -> dict[str, Any]:
+    """Train `size` blueprints in this process, which must be fresh; return what it took.
+
+    Fewer than `num` are one from each stratum of FLOPs of `num`, so that small samples hold the same mix.
+    """
     imported = _peak_bytes()
-    sample = draw_sample(size, "random")
+    sample = draw_sample(max(size, num), "random")
+    if size < num:
+        sample = one_of_each_stratum(sample, task, WIDTH, size)
     programs = [build_program(blueprint.graph, task, WIDTH) for blueprint in sample]
     tflops = sum(training_gemm_flops(program, task) for program in programs) / 1e12
     del programs

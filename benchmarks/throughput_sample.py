@@ -1,6 +1,7 @@
 """The frozen samples that throughput is measured on; leaves measuring to the benchmarks."""
 
 import random
+from collections.abc import Sequence
 
 from blueprints import (
     CORE_LANGUAGE,
@@ -8,10 +9,12 @@ from blueprints import (
     LANGUAGE,
     Blueprint,
     Language,
+    flops,
     mutate,
     parse,
     random_program,
 )
+from curricula.task import Task
 
 #: D of the host.
 WIDTH = 16
@@ -30,3 +33,16 @@ def draw_sample(num: int, mix: str, language: Language = CORE_LANGUAGE) -> list[
     while len(programs) < num:
         programs.append(mutate(rng.choice(programs), rng))
     return [parse(tokens, LANGUAGE) for tokens in programs[:num]]
+
+
+def one_of_each_stratum(sample: Sequence[Blueprint], task: Task, width: int, num: int) -> list[Blueprint]:
+    """Return the middle blueprint of each of `num` strata of FLOPs, or all of a smaller sample."""
+    costs = [flops(blueprint.graph, width, steps_of(task)) for blueprint in sample]
+    order = sorted(range(len(sample)), key=costs.__getitem__)
+    strata = min(num, len(sample))
+    return [sample[order[int((i + 0.5) * len(sample) / strata)]] for i in range(strata)]
+
+
+def steps_of(task: Task) -> int:
+    """Return T of the training examples."""
+    return task.splits(0).train.inputs.shape[1]

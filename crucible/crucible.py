@@ -35,6 +35,9 @@ from curricula.task import Task
 
 EngineName = Literal["auto", "batched", "native", "persistent", "reference"]
 
+#: Blueprints whose FLOPs a Crucible remembers; they are asked for before a training and in its evaluation.
+MOST_KNOWN = 1 << 16
+
 
 class Run(NamedTuple):
     """One training run asked for: a blueprint on a task from a seed."""
@@ -100,6 +103,7 @@ class Crucible:
         self.width = width
         self.latency_table = latency_table
         self._language = language
+        self._known_flops: dict[tuple[str, int], int] = {}
         self._max_parameters = max_parameters
         self._max_flops = max_flops
         self._max_memory_bytes = max_memory_bytes
@@ -152,7 +156,7 @@ class Crucible:
             engine_id=self.engine_id,
             results=tuple(results),
             num_parameters=num_parameters(blueprint.graph, self.width, self._language),
-            flops=max(flops(blueprint.graph, self.width, _longest(task), self._language) for task in tasks),
+            flops=max(self._flops(blueprint, _longest(task)) for task in tasks),
             latency_us=None if self.latency_table is None else self.latency_table.predict(blueprint.graph),
         )
 
@@ -203,13 +207,21 @@ class Crucible:
         assert all(result is not None for result in results), "every run must have a result"
         return results  # pyright: ignore[reportReturnType]
 
+    def _flops(self, blueprint: Blueprint, time: int) -> int:
+        key = blueprint.id, time
+        if key not in self._known_flops:
+            if len(self._known_flops) >= MOST_KNOWN:
+                self._known_flops.clear()
+            self._known_flops[key] = flops(blueprint.graph, self.width, time, self._language)
+        return self._known_flops[key]
+
     def _excess(self, blueprint: Blueprint, program: Program, task: Task) -> str:
         """Return which cap a program exceeds, or nothing."""
         time = _longest(task)
         parameters = program.num_slot_parameters
         if parameters > self._max_parameters:
             return f"{parameters} parameters exceed max_parameters = {self._max_parameters}"
-        operations = flops(blueprint.graph, self.width, time, self._language)
+        operations = self._flops(blueprint, time)
         if operations > self._max_flops:
             return f"{operations} FLOPs an example exceed max_flops = {self._max_flops}"
         memory = job_bytes(program, task, time)

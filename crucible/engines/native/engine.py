@@ -130,7 +130,7 @@ class NativeEngine(Engine):
         records = self._records_of(jobs, task)
         state_bytes = [3 * 4 * job.program.num_parameters for job in jobs]
         results = []
-        for cohort in cohorts(state_bytes) if pauses else [range(len(jobs))]:
+        for cohort in cohorts(state_bytes):  # which bound the memory, whether or not they are thinned
             own = [jobs[i] for i in cohort]
             batch = _Batch(own, task, [records[i] for i in cohort], fingerprints, pauses=bool(pauses))
             batch.request.num_threads = min(self.num_workers, len(cohort))
