@@ -1,5 +1,6 @@
 """Draws what crucible_throughput.py measured: speed-ups, shares of the floor, cost by size."""
 
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def draw(document: dict[str, Any], path: str | Path) -> None:
 def _grouped(axes: Axes, rows: list[dict[str, Any]], engines: list[str]) -> tuple[list[str], float]:
     """Prepare groups of bars, a group a task; return the tasks and the width of a bar."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    axes.set_xticks(range(len(tasks)), [task.replace("_", "\n") for task in tasks])
+    axes.set_xticks(range(len(tasks)), [task.replace("_", "\n") for task in tasks], fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return tasks, 0.8 / max(1, len(engines))
 
@@ -68,11 +69,12 @@ def _speed_ups(axes: Axes, rows: list[dict[str, Any]]) -> None:
             f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}", (x, high), ha="center", va="bottom", fontsize=7
         )
     axes.set_yscale("log")
+    axes.set_ylim(top=6 * max(row["ratio_to_reference_range"][1] for row in rows))  # room for the legend
     axes.axhline(1, color=COLOURS["reference"], linewidth=1)
     axes.set_ylabel("blueprints a second, times the reference engine's")
     axes.set_title("Speed-up")
     handles = [Rectangle((0, 0), 1, 1, color=COLOURS.get(engine, "#000000")) for engine in engines]
-    axes.legend(handles, engines, fontsize=8, frameon=False)
+    axes.legend(handles, engines, fontsize=8, frameon=False, ncols=2, loc="upper left")
 
 
 def _floor_shares(axes: Axes, rows: list[dict[str, Any]]) -> None:
@@ -93,7 +95,8 @@ def _sweep(axes: Axes, sweep: list[dict[str, Any]]) -> None:
     for task, marker in zip(dict.fromkeys(row["task"] for row in sweep), "os", strict=False):
         own = [row for row in sweep if row["task"] == task]
         sizes = [row["num"] for row in own]
-        costs = [row["seconds_per_tflop"] / own[2]["seconds_per_tflop"] for row in own]
+        mean = statistics.mean(row["seconds_per_tflop"] for row in own)
+        costs = [row["seconds_per_tflop"] / mean for row in own]
         axes.plot(
             sizes,
             costs,
@@ -106,6 +109,6 @@ def _sweep(axes: Axes, sweep: list[dict[str, Any]]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_ylim(0, None)
     axes.set_xlabel("blueprints in one call")
-    axes.set_ylabel("seconds a TFLOP, times the middle size's")
+    axes.set_ylabel("seconds a TFLOP, times the mean of the sizes")
     axes.set_title("Cost by size, native engine")
     axes.legend(fontsize=8, frameon=False)
