@@ -304,7 +304,7 @@ class _Batch:
         for place, index in enumerate(self._competing):
             if self._statuses_J[index] in (library.OK, library.PAUSED):
                 last = self._num_taken_J[index]
-                scores_J[place] = self._scores(index)["validation"]
+                scores_J[place] = self._scores(int(index))["validation"]
                 losses_J[place] = self._losses_JK[index, max(0, last - SMOOTHING) : last].mean(
                     dtype=np.float64
                 )
