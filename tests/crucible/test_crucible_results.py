@@ -39,13 +39,14 @@ def pair(request):
         yield one, two
 
 
-def test_bits_are_equal_alone_and_inside_512_on_xor(pair, random_blueprints, short_xor) -> None:
+def test_bits_are_equal_alone_and_inside_1024_on_xor(pair, random_blueprints, short_xor) -> None:
     one, two = pair
-    runs = [(b, short_xor, 0) for b in random_blueprints]
+    runs = [(b, short_xor, seed) for seed in (0, 1) for b in random_blueprints]
+    assert len(runs) == 1024
     together = [bits(r) for r in one.run_jobs(runs, fingerprints=True)]
-    for i in range(0, 512, 16):
+    for i in range(0, 1024, 32):
         assert bits(one.run_jobs([runs[i]], fingerprints=True)[0]) == together[i], runs[i][0].tokens
-    order = list(range(512))
+    order = list(range(1024))
     random.Random(0).shuffle(order)
     shuffled = two.run_jobs([runs[i] for i in order], fingerprints=True)
     assert [bits(r) for r in shuffled] == [together[i] for i in order]
