@@ -39,14 +39,15 @@ def pair(request):
         yield one, two
 
 
-def test_bits_are_equal_alone_and_inside_1024_on_xor(pair, random_blueprints, short_xor) -> None:
+def test_bits_are_equal_alone_and_among_a_thousand_on_xor(pair, random_blueprints, short_xor) -> None:
+    """The native engine's among 1,024, the batched engine's, which takes longer, among 512."""
     one, two = pair
-    runs = [(b, short_xor, seed) for seed in (0, 1) for b in random_blueprints]
-    assert len(runs) == 1024
+    seeds = (0, 1) if one.engine_id.startswith("native") else (0,)
+    runs = [(b, short_xor, seed) for seed in seeds for b in random_blueprints]
     together = [bits(r) for r in one.run_jobs(runs, fingerprints=True)]
-    for i in range(0, 1024, 32):
+    for i in range(0, len(runs), 16):
         assert bits(one.run_jobs([runs[i]], fingerprints=True)[0]) == together[i], runs[i][0].tokens
-    order = list(range(1024))
+    order = list(range(len(runs)))
     random.Random(0).shuffle(order)
     shuffled = two.run_jobs([runs[i] for i in order], fingerprints=True)
     assert [bits(r) for r in shuffled] == [together[i] for i in order]
