@@ -196,6 +196,7 @@ def measure(
             "mean_flops": mean_flops,
             "gemm_mflop": gemm / 1e6,
             "peak_gflops_per_core": statistics.median(peaks),
+            "peaks": peaks,
         }
         rows.append(row)
         low, high = row["ratio_to_reference_range"]

@@ -15,6 +15,7 @@ SMALL = (
     "architect.pretraining.num_epochs=2",
     "architect.pretraining.num_validity_samples=16",
     "crucible.num_workers=1",
+    "crucible.num_seeds=1",
     "tracking.wandb=disabled",
 )
 

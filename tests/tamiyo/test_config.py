@@ -74,7 +74,7 @@ def test_types_are_checked_to_the_last_field(tmp_path):
         "seed=-1",
         "crucible.max_seeds=1001",
         "crucible.reseed_share=1.1",
-        "crucible.num_seeds=5",
+        "crucible.num_seeds=9",
         "device=cuda:99",
     ],
 )

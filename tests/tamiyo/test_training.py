@@ -241,6 +241,7 @@ def test_ctrl_c_while_pretraining_stops_at_once(tmp_path, latency):
     folder = tmp_path / "early"
     slow = [s for s in SMALL if "epochs" not in s]
     process = start(*slow, latency, "architect.pretraining.num_epochs=100000", f"run.dir={folder}")
+    assert "training blueprints with" in process.stdout.readline()
     assert "pretraining" in process.stdout.readline()
     time.sleep(6)
     process.send_signal(signal.SIGINT)
