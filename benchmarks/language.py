@@ -94,7 +94,7 @@ def _seconds(work: Callable[[], object]) -> float:
 def measure_reading(num: int, rounds: int, num_workers: int) -> dict[str, Any]:
     """Return the seconds that reading and training take, and the share of the one in the other."""
     parts: dict[str, list[float]] = {name: [] for name in ("masks", "parse", "verify", "hash", "train")}
-    with Crucible(WIDTH, num_workers=num_workers) as crucible:
+    with Crucible(WIDTH, "batched", num_workers=num_workers) as crucible:
         for r in range(rounds):
             rng = random.Random(r)
             programs = [random_program(rng) for _ in range(num)]

@@ -216,7 +216,6 @@ def test_a_blueprint_that_kills_its_worker_is_crashed_alone(
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_deadline_ends_a_training_that_takes_longer(engine, num_workers, short_xor) -> None:
-    """The company is done in time although it was put into one chunk with what is not."""
     slow = Xor(name="slow", num_train=4096, batch_size=16, epochs=2_000)
     with Crucible(engine=engine, num_workers=num_workers, max_seconds=0.2) as crucible:
         begun = time.monotonic()
@@ -226,7 +225,7 @@ def test_a_deadline_ends_a_training_that_takes_longer(engine, num_workers, short
         ("timed_out", "not done after 0.2 seconds", 0),
         ("timed_out", "not done after 0.2 seconds", 1),
     ]
-    assert seconds < 60, "all of the slow task's 512,000 steps would take many minutes"
+    assert seconds < 60, "the deadline ended the work"
     with Crucible(engine=engine, num_workers=num_workers, max_seconds=60) as crucible:
         (result,) = crucible.run_jobs([(VICTIM, short_xor, 0)])
     assert result.status == "ok"
