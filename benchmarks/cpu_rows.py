@@ -33,6 +33,4 @@ def cpu_rows() -> dict[str, Build]:
 
 def full_work(width: int, num_workers: int) -> Crucible:
     """Return a Crucible whose native engine computes what programs say as they say it: for measurements."""
-    crucible = Crucible(width, "native", "cpu", num_workers)
-    crucible._engine = NativeEngine(num_workers, algebra=False)
-    return crucible
+    return Crucible(width, NativeEngine(num_workers, algebra=False))

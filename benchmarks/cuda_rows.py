@@ -27,6 +27,4 @@ def cuda_rows() -> dict[str, Build]:
 
 def _batched(width: int, device: str, *, capture: bool) -> Crucible:
     """Return a Crucible whose engine does less than its own would: only measurements want it."""
-    crucible = Crucible(width, "batched", device)
-    crucible._engine = BatchedEngine(torch.device(device), capture=capture, num_streams=1)
-    return crucible
+    return Crucible(width, BatchedEngine(torch.device(device), capture=capture, num_streams=1))

@@ -35,9 +35,6 @@ from curricula.task import Task
 
 EngineName = Literal["auto", "batched", "native", "persistent", "reference"]
 
-#: Blueprints whose FLOPs a Crucible remembers; they are asked for before a training and in its evaluation.
-MOST_KNOWN = 1 << 16
-
 
 class Run(NamedTuple):
     """One training run asked for: a blueprint on a task from a seed."""
@@ -57,24 +54,26 @@ class Crucible:
         latency_table: predicts latencies where present.
 
     `engine` is `reference`, `batched`, `native` on a CPU, `persistent` on a CUDA device, or `auto`: the
-    native one on a CPU where it was built, else the batched one. What a run may cost is bounded before it
-    starts, by `max_parameters` of the blueprint, `max_flops` for one example forward, `max_memory_bytes` of
-    one training, and while it runs by `max_seconds` for one training: beyond the former it is `rejected`,
-    beyond the latter `timed_out`. A task that reads every step has a blueprint that is not causal `rejected`
-    by the rule `not-causal`.
+    native one on a CPU where it was built, else the batched one. It may also be an engine of the caller's own
+    making, which settles what `device`, `num_workers`, `max_seconds`, `kernels` and `effort` else would.
+
+    What a run may cost is bounded before it starts, by `max_parameters` of the blueprint, `max_flops` for one
+    example forward, `max_memory_bytes` of one training, and while it runs by `max_seconds` for one training:
+    beyond the former it is `rejected`, beyond the latter `timed_out`. A task that reads every step has a
+    blueprint that is not causal `rejected` by the rule `not-causal`.
 
     `language` and `kernels` make room for a caller's own ops: rows of the op table with their modules, and
     batched kernels beside the built-in ones. Without a kernel, the batched engine runs an op's module member
     by member.
 
-    `effort` says what trainings may be spared. The default is the full work, and the engines `batched` and
-    `reference` do no other.
+    `effort` says what trainings may be spared. The default is the full work, and the native engine alone does
+    less.
     """
 
     def __init__(
         self,
         width: int = 16,
-        engine: EngineName = "auto",
+        engine: EngineName | Engine = "auto",
         device: str = "cpu",
         num_workers: int | None = None,
         *,
@@ -103,19 +102,15 @@ class Crucible:
         self.width = width
         self.latency_table = latency_table
         self._language = language
-        self._known_flops: dict[tuple[str, int], int] = {}
         self._max_parameters = max_parameters
         self._max_flops = max_flops
         self._max_memory_bytes = max_memory_bytes
-        self._engine = _build_engine(
-            engine,
-            find_device(device),
-            num_workers or num_cores(),
-            max_seconds,
-            modules_of(language),
-            kernels,
-            effort,
-        )
+        if isinstance(engine, Engine):
+            self._engine = engine
+        else:
+            cores, modules = num_workers or num_cores(), modules_of(language)
+            found = find_device(device)
+            self._engine = _build_engine(engine, found, cores, max_seconds, modules, kernels, effort)
 
     @property
     def engine_id(self) -> str:
@@ -156,7 +151,7 @@ class Crucible:
             engine_id=self.engine_id,
             results=tuple(results),
             num_parameters=num_parameters(blueprint.graph, self.width, self._language),
-            flops=max(self._flops(blueprint, _longest(task)) for task in tasks),
+            flops=max(flops(blueprint.graph, self.width, _longest(task), self._language) for task in tasks),
             latency_us=None if self.latency_table is None else self.latency_table.predict(blueprint.graph),
         )
 
@@ -207,21 +202,13 @@ class Crucible:
         assert all(result is not None for result in results), "every run must have a result"
         return results  # pyright: ignore[reportReturnType]
 
-    def _flops(self, blueprint: Blueprint, time: int) -> int:
-        key = blueprint.id, time
-        if key not in self._known_flops:
-            if len(self._known_flops) >= MOST_KNOWN:
-                self._known_flops.clear()
-            self._known_flops[key] = flops(blueprint.graph, self.width, time, self._language)
-        return self._known_flops[key]
-
     def _excess(self, blueprint: Blueprint, program: Program, task: Task) -> str:
         """Return which cap a program exceeds, or nothing."""
         time = _longest(task)
         parameters = program.num_slot_parameters
         if parameters > self._max_parameters:
             return f"{parameters} parameters exceed max_parameters = {self._max_parameters}"
-        operations = self._flops(blueprint, time)
+        operations = flops(blueprint.graph, self.width, time, self._language)
         if operations > self._max_flops:
             return f"{operations} FLOPs an example exceed max_flops = {self._max_flops}"
         memory = job_bytes(program, task, time)

@@ -3,20 +3,19 @@
 The kernels read the native engine's node records and keep its statuses. Axes: J jobs, K steps, P parameters.
 """
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
+from crucible.engines.base import MAX_SECONDS, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
 from crucible.engines.cuda.launcher import NUM_THREADS, Launcher, Running
 from crucible.engines.cuda.request import Arrays, question_of, training_of
 from crucible.engines.cuda.sources import rows
+from crucible.engines.interpreter import InterpreterEngine
 from crucible.engines.kernels import Kernel
 from crucible.engines.native.library import OK, OUT_OF_MEMORY, STOPPED, TIMED_OUT
-from crucible.engines.native.records import DISSOLVED, ops_of
 from crucible.evaluation import TaskResult
 from crucible.heads import check_split
 from crucible.program import Program
@@ -30,10 +29,8 @@ HEADS_HERE = frozenset({"pooled_cross_entropy"})
 #: Bytes at whose multiples the memory of each job starts, in scalars of any dtype.
 ALIGNMENT = 64
 
-_LOG = logging.getLogger(__name__)
 
-
-class PersistentEngine(Engine):
+class PersistentEngine(InterpreterEngine):
     """One blueprint a thread block, in one launch for as many as memory holds.
 
     Attributes:
@@ -53,49 +50,16 @@ class PersistentEngine(Engine):
         self.device = launcher.device
         self.max_seconds = max_seconds
         self._launcher = launcher
-        # A caller's own kernel means another computation than the row of that name.
-        self._rows = {op: row for op, row in rows().items() if op not in (kernels or {})}
-        self._batched = BatchedEngine(self.device, 1, kernels, max_seconds=max_seconds)
-        self._reported: frozenset[str] = frozenset()
+        super().__init__(rows(), BatchedEngine(self.device, 1, kernels, max_seconds=max_seconds), kernels)
 
     @property
     def engine_id(self) -> str:
         """The kernels' version, and the batched engine's identity for what is left to it."""
         return f"{self.name}-{self.version}+{self._batched.engine_id}"
 
-    def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
-        """Return the ops that the kernels do not have; the batched engine trains their programs."""
-        return frozenset(ops) - self._rows.keys() - DISSOLVED
-
-    def train(
-        self,
-        jobs: Sequence[Job],
-        task: Task,
-        *,
-        fingerprints: bool = False,
-        progress: Progress | None = None,
-    ) -> list[TaskResult]:
-        """Train every job; those with a foreign op or head go to the batched engine, as the log says."""
-        missing = [self._missing(job.program) for job in jobs]
-        own = [i for i, ops in enumerate(missing) if not ops]
-        foreign = [i for i, ops in enumerate(missing) if ops]
-        self._report(frozenset().union(*missing))
-        results: dict[int, TaskResult] = {}
-        for chosen, train in ((own, self._train), (foreign, self._batched.train)):
-            if chosen:
-                part = train([jobs[i] for i in chosen], task, fingerprints=fingerprints, progress=progress)
-                results.update(zip(chosen, part, strict=True))
-        return [results[i] for i in range(len(jobs))]
-
     def _missing(self, program: Program) -> frozenset[str]:
         """Return what a program needs and the kernels do not have, its head included."""
-        heads = frozenset({program.head.name}) - HEADS_HERE
-        return self.missing_ops(ops_of(program)) | heads
-
-    def _report(self, ops: frozenset[str]) -> None:
-        if not ops <= self._reported:
-            self._reported |= ops
-            _LOG.info("no persistent kernel for %s: such blueprints go to the batched engine", sorted(ops))
+        return super()._missing(program) | ({program.head.name} - HEADS_HERE)
 
     def _train(
         self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
@@ -169,10 +133,6 @@ class PersistentEngine(Engine):
         losses = arrays.take("losses")[:, 0].tolist()
         gradients = arrays.take("gradients").split([len(flat_P) for flat_P in parameters])
         return list(zip(losses, gradients, strict=True))
-
-    def close(self) -> None:
-        """Release what the batched engine holds."""
-        self._batched.close()
 
 
 def _launches(queue: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:

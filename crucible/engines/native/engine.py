@@ -4,22 +4,21 @@ Axes: J jobs, S seeds, K steps, T time, B examples, F input features, P position
 a target, D width of the host.
 """
 
-import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from crucible.effort import FULL, Effort, Rung, best, cohorts
-from crucible.engines.base import MAX_SECONDS, Engine, Job, Progress, timed_out
+from crucible.engines.base import MAX_SECONDS, Job, Progress, timed_out
 from crucible.engines.batched import BatchedEngine
+from crucible.engines.interpreter import InterpreterEngine
 from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
 from crucible.engines.native.algebra import Workload, simplify
 from crucible.engines.native.library import LOSS_IDS, Examples, Library, Question, Request, load_library
-from crucible.engines.native.records import DISSOLVED, Records, build_records, ops_of
+from crucible.engines.native.records import Records, build_records
 from crucible.evaluation import TaskResult
 from crucible.heads import LOSSES, check_split, checked_splits, inputs_as_floats, targets_as_floats
 from crucible.initialisation import initial_parameters
@@ -33,10 +32,8 @@ POLL_S = 0.05
 #: The variant that computes in float64.
 PRECISE = "precise"
 
-_LOG = logging.getLogger(__name__)
 
-
-class NativeEngine(Engine):
+class NativeEngine(InterpreterEngine):
     """One blueprint a core from first to last step, in threads of this process.
 
     Attributes:
@@ -68,10 +65,8 @@ class NativeEngine(Engine):
         self.algebra = algebra
         self._library = load_library()
         self.variant = variant or self._library.variant
-        # A caller's own kernel means another computation than the interpreter's row of that name.
-        self._rows = {op: row for op, row in self._library.rows.items() if op not in (kernels or {})}
-        self._batched = BatchedEngine("cpu", num_workers, kernels, max_seconds=max_seconds)
-        self._reported: frozenset[str] = frozenset()
+        batched = BatchedEngine("cpu", num_workers, kernels, max_seconds=max_seconds)
+        super().__init__(self._library.rows, batched, kernels)
 
     @property
     def engine_id(self) -> str:
@@ -79,50 +74,24 @@ class NativeEngine(Engine):
         own = f"{self.name}-{self.version}/{self.variant}-{self._library.compiler}"
         return f"{own}{'' if self.algebra else '/raw'}{self.effort.id}+{self._batched.engine_id}"
 
-    def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
-        """Return the ops that the interpreter has no kernel for; the batched engine trains their programs."""
-        return frozenset(ops) - self._rows.keys() - DISSOLVED
-
-    def train(
-        self,
-        jobs: Sequence[Job],
-        task: Task,
-        *,
-        fingerprints: bool = False,
-        progress: Progress | None = None,
+    def _train(
+        self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
     ) -> list[TaskResult]:
-        """Train and examine every job; those with a foreign op go to the batched engine, as the log says."""
-        missing = [self.missing_ops(ops_of(job.program)) for job in jobs]
-        own = [i for i, ops in enumerate(missing) if not ops]
-        competing = [i for i in own if jobs[i].competes]
-        others = [i for i in own if not jobs[i].competes]
-        foreign = [i for i, ops in enumerate(missing) if ops]
-        self._report(frozenset().union(*missing))
-        results: dict[int, TaskResult] = {}
         pauses = self.effort.pauses(task.num_steps)
-        for chosen, train in (
-            (competing, partial(self._train, pauses=pauses)),
-            (others, partial(self._train, pauses=())),
-            (foreign, self._batched.train),
-        ):
+        competing = [i for i, job in enumerate(jobs) if job.competes]
+        others = [i for i, job in enumerate(jobs) if not job.competes]
+        results: dict[int, TaskResult] = {}
+        for chosen, own_pauses in ((competing, pauses), (others, ())):
             if chosen:
-                part = train([jobs[i] for i in chosen], task, fingerprints=fingerprints, progress=progress)
+                own = [jobs[i] for i in chosen]
+                part = self._train_in_cohorts(own, task, fingerprints, progress, own_pauses)
                 results.update(zip(chosen, part, strict=True))
         return [results[i] for i in range(len(jobs))]
 
-    def _report(self, ops: frozenset[str]) -> None:
-        if not ops <= self._reported:
-            self._reported |= ops
-            full = "" if self.effort == FULL else ", which trains them in full"
-            _LOG.info(
-                "no native kernel for %s: such blueprints go to the batched engine%s", sorted(ops), full
-            )
-
-    def _train(
+    def _train_in_cohorts(
         self,
         jobs: Sequence[Job],
         task: Task,
-        *,
         fingerprints: bool,
         progress: Progress | None,
         pauses: Sequence[tuple[int, Rung]],
@@ -171,7 +140,7 @@ class NativeEngine(Engine):
         check_split(programs[0], split, "the batch")
         results = []
         for program, flat_P in zip(programs, parameters, strict=True):
-            if self.missing_ops(ops_of(program)):
+            if self._missing(program):
                 results += self._batched.loss_and_gradients([program], [flat_P], inputs, targets, dtype)
             else:
                 results.append(self._differentiate(program, flat_P, split, dtype))
@@ -203,10 +172,6 @@ class NativeEngine(Engine):
         )
         self._library.differentiate(question, PRECISE if dtype == torch.float64 else self.variant)
         return question.value, torch.from_numpy(gradients)
-
-    def close(self) -> None:
-        """End the batched engine's processes; threads end with each call."""
-        self._batched.close()
 
 
 class _Batch:
