@@ -5,18 +5,18 @@ tried where there is a CUDA device.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from test_crucible_results import bits
-from test_engine_equality import OP_PROGRAMS
+from agreement import OP_PROGRAMS, OPS
+from engines_here import NEEDS_CUDA, bits, jobs_of
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy_tasks import TOYS
 
-from blueprints import LANGUAGE, parse
 from crucible.engines.base import Job, single_thread
 from crucible.engines.batched import BatchedEngine, train_chunks
 from crucible.engines.capture import captured, lanes_on
@@ -25,14 +25,12 @@ from crucible.engines.heads import PLANNED
 from crucible.engines.kernels import KERNELS, AutogradKernel, Kernel, kernels_with
 from crucible.engines.training import Batch, Minibatches, Trainer, Update
 from crucible.errors import CrucibleError
-from crucible.program import build_program
 from curricula.heads import HEADS
 from curricula.task import Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
 
 CPU = torch.device("cpu")
-OPS = sorted((*LANGUAGE.table, "LOOP", "SCAN"))
 #: Launches whose result the host must see before it can go on, beside those that torch marks so itself.
 ASKING = {"aten.equal.default", "aten.is_nonzero.default", "aten.item.default", "aten.lift_fresh.default"}
 MARKS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
@@ -86,9 +84,9 @@ def _tensors(value: Any) -> list[Tensor]:
     return [found for part in value for found in _tensors(part)] if isinstance(value, list | tuple) else []
 
 
-def jobs_of(programs: Sequence[str], task: Task, seeds: Sequence[int] = (0, 1)) -> list[Job]:
-    graphs = [parse(program.split()).graph for program in programs]
-    return [Job(program=build_program(g, task, 16), seed=seed) for g in graphs for seed in seeds]
+def of_each_seed(programs: Sequence[str], task: Task, seeds: Sequence[int] = (0, 1)) -> list[Job]:
+    """Return a job of each program for each seed."""
+    return [replace(job, seed=seed) for job in jobs_of(programs, task) for seed in seeds]
 
 
 def launches_of_two_steps(jobs: list[Job], task: Task, kernels=KERNELS) -> list[Launches]:
@@ -105,7 +103,7 @@ def launches_of_two_steps(jobs: list[Job], task: Task, kernels=KERNELS) -> list[
 @pytest.mark.parametrize("task", [Xor(epochs=4, batch_size=16), Temporal(epochs=1)], ids=lambda t: t.name)
 @pytest.mark.parametrize("op", OPS)
 def test_every_step_makes_the_same_launches_on_the_same_memory_and_asks_nobody(op: str, task: Task) -> None:
-    second, third = launches_of_two_steps(jobs_of([OP_PROGRAMS[op]], task), task)
+    second, third = launches_of_two_steps(of_each_seed([OP_PROGRAMS[op]], task), task)
     assert len(second.lines) > 20
     assert second.asking == third.asking == []
     assert second.lines == third.lines
@@ -113,7 +111,7 @@ def test_every_step_makes_the_same_launches_on_the_same_memory_and_asks_nobody(o
 
 @pytest.mark.parametrize("task", TOYS.values(), ids=TOYS)
 def test_every_head_and_input_makes_the_same_launches_in_every_step(task: Task) -> None:
-    second, third = launches_of_two_steps(jobs_of(["SHIFT LINEAR OUT_DIM_IN"], task), task)
+    second, third = launches_of_two_steps(of_each_seed(["SHIFT LINEAR OUT_DIM_IN"], task), task)
     assert second.asking == third.asking == []
     assert second.lines == third.lines
 
@@ -144,7 +142,9 @@ class Spoilt(AutogradKernel):
 @pytest.mark.parametrize("fault", ["asks for a number", "picks by a mask"])
 def test_a_launch_that_asks_the_host_is_found(fault: str) -> None:
     task = Xor(epochs=4)
-    second, _ = launches_of_two_steps(jobs_of(["TANH"], task), task, kernels_with({"TANH": Spoilt(fault)}))
+    second, _ = launches_of_two_steps(
+        of_each_seed(["TANH"], task), task, kernels_with({"TANH": Spoilt(fault)})
+    )
     assert second.asking
 
 
@@ -152,7 +152,7 @@ def test_a_launch_that_asks_the_host_is_found(fault: str) -> None:
 def test_a_launch_that_is_another_in_the_next_step_is_found(fault: str) -> None:
     task = Xor(epochs=4)
     second, third = launches_of_two_steps(
-        jobs_of(["TANH"], task), task, kernels_with({"TANH": Spoilt(fault)})
+        of_each_seed(["TANH"], task), task, kernels_with({"TANH": Spoilt(fault)})
     )
     assert second.lines != third.lines or second.asking
 
@@ -173,7 +173,7 @@ class Devices(TorchDispatchMode):
 def test_a_step_touches_no_memory_but_the_devices(op: str) -> None:
     """On torch's device without memory nothing can be copied to the host, and a mixture shows."""
     task, meta = Temporal(epochs=1), torch.device("meta")
-    jobs = jobs_of([OP_PROGRAMS[op]], task)
+    jobs = of_each_seed([OP_PROGRAMS[op]], task)
     seed_of_J = torch.tensor([job.seed for job in jobs], device=meta)
     batch = Batch([job.program for job in jobs], KERNELS, 24, meta)
     train = [task.splits(seed).train for seed in (0, 1)]
@@ -200,7 +200,7 @@ class CountingUpdate(Update):
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 @pytest.mark.parametrize("task", [Xor(epochs=4), Temporal(epochs=1), Xor(epochs=2, batch_size=8)], ids=repr)
 def test_the_step_has_the_bits_of_a_loop_that_the_host_counts(task: Task, seeds: tuple[int, ...]) -> None:
-    jobs = jobs_of([OP_PROGRAMS[op] for op in ("CONV1D", "GRU", "SCAN", "MOE", "KWINNERS")], task, seeds)
+    jobs = of_each_seed([OP_PROGRAMS[op] for op in ("CONV1D", "GRU", "SCAN", "MOE", "KWINNERS")], task, seeds)
     with single_thread(), torch.no_grad():
         trainer, loop = (Trainer(jobs, task, KERNELS, CPU) for _ in range(2))
         for _ in range(trainer.num_steps):
@@ -237,7 +237,7 @@ def _host_loop(trainer: Trainer, task: Task, seeds: Sequence[int]) -> tuple[np.n
 
 def test_chunks_side_by_side_have_the_bits_of_each_alone(short_temporal: Temporal) -> None:
     chunks = [
-        jobs_of([OP_PROGRAMS[op] for op in ops], short_temporal) for ops in (OPS[:6], OPS[6:9], OPS[9:])
+        of_each_seed([OP_PROGRAMS[op] for op in ops], short_temporal) for ops in (OPS[:6], OPS[6:9], OPS[9:])
     ]
     together = train_chunks(chunks, short_temporal, {}, CPU, True, 60.0, lanes_on(CPU, 3), False)
     for jobs, results in zip(chunks, together, strict=True):
@@ -247,7 +247,7 @@ def test_chunks_side_by_side_have_the_bits_of_each_alone(short_temporal: Tempora
 
 def test_streams_share_the_work_in_as_many_chunks() -> None:
     task = Temporal(epochs=1)
-    jobs = jobs_of(list(OP_PROGRAMS.values()), task)
+    jobs = of_each_seed(list(OP_PROGRAMS.values()), task)
     for num in (1, 2, 4, 7):
         chunks = split_jobs(jobs, task, torch.device("cuda"), 1, num_streams=num)
         assert len(chunks) == num
@@ -281,14 +281,11 @@ def test_options_of_another_device_are_refused(keywords: dict[str, Any], message
         BatchedEngine(**keywords)
 
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
-
-
 @pytest.mark.gpu
-@needs_cuda
+@NEEDS_CUDA
 @pytest.mark.parametrize("task", [Xor(epochs=20), Temporal(epochs=3)], ids=lambda t: t.name)
 def test_replayed_steps_have_the_bits_of_launched_ones(task: Task, caplog: pytest.LogCaptureFixture) -> None:
-    jobs = jobs_of(list(OP_PROGRAMS.values()), task)
+    jobs = of_each_seed(list(OP_PROGRAMS.values()), task)
     for num_streams in (1, 4):
         engines = [BatchedEngine("cuda", capture=c, num_streams=num_streams) for c in (False, True)]
         launched, replayed = (engine.train(jobs, task, fingerprints=True) for engine in engines)
@@ -297,21 +294,21 @@ def test_replayed_steps_have_the_bits_of_launched_ones(task: Task, caplog: pytes
 
 
 @pytest.mark.gpu
-@needs_cuda
+@NEEDS_CUDA
 def test_a_kernel_that_asks_the_host_trains_all_the_same_on_cuda(caplog: pytest.LogCaptureFixture) -> None:
     task = Xor(epochs=20)
     own: dict[str, Kernel] = {"TANH": Spoilt("asks for a number")}
-    launched = BatchedEngine("cuda", kernels=own, capture=False).train(jobs_of(["TANH"], task), task)
-    replayed = BatchedEngine("cuda", kernels=own).train(jobs_of(["TANH"], task), task)
+    launched = BatchedEngine("cuda", kernels=own, capture=False).train(of_each_seed(["TANH"], task), task)
+    replayed = BatchedEngine("cuda", kernels=own).train(of_each_seed(["TANH"], task), task)
     assert [bits(r) for r in launched] == [bits(r) for r in replayed]
     assert "could not be captured" in caplog.text
 
 
 @pytest.mark.gpu
-@needs_cuda
+@NEEDS_CUDA
 def test_cuda_and_the_cpu_agree_in_losses(human_blueprints) -> None:
     task = Temporal(epochs=1, learning_rate=1e-4)
-    jobs = [Job(program=build_program(b.graph, task, 16), seed=0) for b in human_blueprints[:24]]
+    jobs = jobs_of(human_blueprints[:24], task)
     for a, b in zip(BatchedEngine().train(jobs, task), BatchedEngine("cuda").train(jobs, task), strict=True):
         assert a.loss_first == pytest.approx(b.loss_first, rel=1e-4)
         assert a.loss_last == pytest.approx(b.loss_last, rel=1e-2)

@@ -1,39 +1,30 @@
 """Less work: what is spared ends as if its task had been that short, and nobody else notices."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from test_crucible_results import bits
-from test_heads import causal_programs
-from toy_tasks import TOYS
+from engines_here import NEEDS_NATIVE, Doubled, bits, jobs_of
+from toy_tasks import TOYS, SpoiltSeed
 
-from blueprints import CORE_LANGUAGE, parse, random_program
+from blueprints import CORE_LANGUAGE, Blueprint, parse, random_program
 from crucible import Crucible
 from crucible.effort import FULL, RUNGS, STOP, Effort, Rung, best, cohorts
 from crucible.engines.base import Job
 from crucible.engines.batched import BatchedEngine
-from crucible.engines.kernels import AutogradKernel
-from crucible.engines.native import library
 from crucible.engines.native.engine import NativeEngine
 from crucible.errors import CrucibleError
-from crucible.program import build_program
-from curricula.task import Split, Splits, Task
+from curricula.task import Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
 
-needs_native = pytest.mark.skipif(
-    library.find_library() is None, reason="the package was built without a C++ compiler"
-)
 
-
-def jobs_of(task: Task, num: int) -> list[Job]:
+def core_jobs(task: Task, num: int) -> list[Job]:
     """Return jobs of random programs of the core, of three seeds."""
     rng = random.Random(1)
     blueprints = [parse(random_program(rng, CORE_LANGUAGE, min_ops=1, max_ops=12)) for _ in range(num)]
-    return [Job(program=build_program(b.graph, task, 16), seed=i % 3) for i, b in enumerate(blueprints)]
+    return jobs_of(blueprints, task, seeds=[0, 1, 2])
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan"), 0.1234])
@@ -53,7 +44,7 @@ def test_an_engine_that_cannot_save_work_refuses_to(engine) -> None:
     Crucible(engine=engine, num_workers=1, effort=FULL).close()
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_the_effort_is_part_of_the_engines_id_unless_it_is_full() -> None:
     with Crucible(engine="native", num_workers=1) as crucible:
         full = crucible.engine_id
@@ -63,10 +54,10 @@ def test_the_effort_is_part_of_the_engines_id_unless_it_is_full() -> None:
     assert NativeEngine(effort=Effort()).engine_id == NativeEngine().engine_id == full
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_a_run_that_stops_is_the_run_of_a_task_that_is_so_short() -> None:
     task = Xor()
-    jobs = jobs_of(task, 64)
+    jobs = core_jobs(task, 64)
     results = NativeEngine(num_workers=2, effort=STOP).train(jobs, task, fingerprints=True)
     full = NativeEngine(num_workers=2).train(jobs, task, fingerprints=True)
     steps = [result.num_steps for result in results]
@@ -82,10 +73,10 @@ def test_a_run_that_stops_is_the_run_of_a_task_that_is_so_short() -> None:
         assert bits(result) == bits(short)
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_a_lower_loss_to_stop_at_takes_more_steps() -> None:
     task = Xor()
-    jobs = jobs_of(task, 32)
+    jobs = core_jobs(task, 32)
     easy, hard = (
         [r.num_steps or 0 for r in NativeEngine(effort=Effort(stop_at=share)).train(jobs, task)]
         for share in (1.0, 0.1)
@@ -94,10 +85,10 @@ def test_a_lower_loss_to_stop_at_takes_more_steps() -> None:
     assert sum(easy) < sum(hard) < task.num_steps * len(jobs)
 
 
-@needs_native
+@NEEDS_NATIVE
 @pytest.mark.parametrize("task", [Xor(), Xor(batch_size=16, epochs=25), Temporal(epochs=25)], ids=repr)
 def test_whether_a_run_stops_depends_on_it_alone(task: Task) -> None:
-    jobs = jobs_of(task, 48)
+    jobs = core_jobs(task, 48)
     engine = NativeEngine(effort=STOP)
     together = [bits(result) for result in engine.train(jobs, task, fingerprints=True)]
     assert any(result.num_steps != task.num_steps for result in engine.train(jobs, task))
@@ -108,18 +99,11 @@ def test_whether_a_run_stops_depends_on_it_alone(task: Task) -> None:
         assert bits(alone) == together[i]
 
 
-class Doubled(AutogradKernel):
-    """SIGMOID, twice as large."""
-
-    def forward(self, x, parameters, signature):
-        return 2 * torch.sigmoid(x[0])
-
-
-@needs_native
+@NEEDS_NATIVE
 def test_programs_that_the_interpreter_does_not_know_are_trained_in_full_and_the_log_says_so(caplog) -> None:
     task = Xor()
-    program = build_program(parse("LINEAR OUT_DIM_DOUBLE SIGMOID LINEAR OUT_DIM_IN".split()).graph, task, 16)
-    jobs, kernels = [Job(program=program, seed=0)], {"SIGMOID": Doubled()}
+    jobs = jobs_of(["LINEAR OUT_DIM_DOUBLE SIGMOID LINEAR OUT_DIM_IN"], task)
+    kernels = {"SIGMOID": Doubled()}
     with caplog.at_level("INFO"):
         (own,) = NativeEngine(kernels=kernels, effort=STOP).train(jobs, task)
     (batched,) = BatchedEngine(kernels=kernels).train(jobs, task)
@@ -175,13 +159,12 @@ def test_the_best_have_the_highest_score_then_the_lowest_loss_then_the_earliest_
     assert orders == [[2], [2, 5], [2, 3, 5], [0, 2, 3, 5], [0, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
 
 
-@needs_native
+@NEEDS_NATIVE
 @pytest.mark.parametrize("task", [Xor(epochs=40), Temporal(epochs=8), Xor(batch_size=16, epochs=8)], ids=repr)
 def test_who_is_kept_goes_on_as_if_never_paused_and_who_is_dropped_had_a_shorter_task(task: Task) -> None:
     rng = random.Random(2)
-    jobs = jobs_of(task, 32)
-    graphs = [parse(random_program(rng)).graph for _ in range(32)]
-    jobs += [Job(program=build_program(graph, task, 16), seed=0) for graph in graphs]
+    jobs = core_jobs(task, 32)
+    jobs += jobs_of([parse(random_program(rng)) for _ in range(32)], task)
     effort = Effort(rungs=(Rung(steps=0.25, kept=0.6), Rung(steps=0.75, kept=0.5)))
     results = NativeEngine(num_workers=2, effort=effort).train(jobs, task, fingerprints=True)
     full = NativeEngine(num_workers=2).train(jobs, task, fingerprints=True)
@@ -203,11 +186,11 @@ def test_who_is_kept_goes_on_as_if_never_paused_and_who_is_dropped_had_a_shorter
     assert scores[is_dropped].max() <= scores[~is_dropped].min()
 
 
-@needs_native
+@NEEDS_NATIVE
 @pytest.mark.parametrize("name", TOYS)
-def test_rungs_keep_the_best_under_every_head(name: str) -> None:
+def test_rungs_keep_the_best_under_every_head(name: str, causal_blueprints: list[Blueprint]) -> None:
     task = replace(TOYS[name], epochs=8)
-    jobs = [Job(program=build_program(b.graph, task, 16), seed=0) for b in causal_programs(24)]
+    jobs = jobs_of(causal_blueprints[:24], task)
     results = NativeEngine(num_workers=2, effort=HALVES).train(jobs, task)
     full = NativeEngine(num_workers=2).train(jobs, task)
     steps = np.array([result.num_steps for result in results])
@@ -222,20 +205,20 @@ def test_rungs_keep_the_best_under_every_head(name: str) -> None:
     assert scores[is_dropped].max() <= scores[~is_dropped].min()
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_who_is_kept_does_not_depend_on_the_number_of_threads() -> None:
     task = Temporal(epochs=4)
-    jobs = jobs_of(task, 48)
+    jobs = core_jobs(task, 48)
     one, two = (
         NativeEngine(num_workers=num, effort=HALVES).train(jobs, task, fingerprints=True) for num in (1, 2)
     )
     assert [bits(result) for result in one] == [bits(result) for result in two]
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_cohorts_of_one_call_do_not_compete(monkeypatch) -> None:
     task = Xor(epochs=8)
-    jobs = jobs_of(task, 32)
+    jobs = core_jobs(task, 32)
     engine = NativeEngine(effort=HALVES)
     monkeypatch.setattr("crucible.effort.COHORT_JOBS", 20)
     together = [bits(result) for result in engine.train(jobs, task)]
@@ -243,11 +226,11 @@ def test_cohorts_of_one_call_do_not_compete(monkeypatch) -> None:
     assert [result.num_steps for result in engine.train(jobs[20:], task)].count(task.num_steps) == 3
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_a_job_that_is_solved_keeps_its_place_among_those_that_compete() -> None:
     """The best half of 48 goes on; of those that are solved by then, nobody is dropped."""
     task = Xor()
-    jobs = jobs_of(task, 48)
+    jobs = core_jobs(task, 48)
     effort = Effort(stop_at=1.0, rungs=(Rung(steps=0.3, kept=0.5),))
     stopped = NativeEngine(effort=STOP).train(jobs, task)
     results = NativeEngine(effort=effort).train(jobs, task)
@@ -259,32 +242,19 @@ def test_a_job_that_is_solved_keeps_its_place_among_those_that_compete() -> None
     assert 24 - sum(is_solved_by_then) <= len(dropped) <= 24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpoiltSeed(Xor):
-    """Xor whose training inputs of seed 1 hold an undefined value."""
-
-    def splits(self, seed: int) -> Splits:
-        splits = super(SpoiltSeed, self).splits(seed)
-        if seed != 1:
-            return splits
-        inputs = splits.train.inputs.clone()
-        inputs[3] = float("nan")
-        return replace(splits, train=Split(inputs=inputs, targets=splits.train.targets))
-
-
-@needs_native
+@NEEDS_NATIVE
 def test_a_job_that_meets_an_undefined_value_is_nobodys_better() -> None:
     task = SpoiltSeed(epochs=8)
-    program = build_program(parse("LINEAR OUT_DIM_IN SILU".split()).graph, task, 16)
-    results = NativeEngine(effort=HALVES).train([Job(program=program, seed=s) for s in (1, 0, 2, 3)], task)
+    jobs = jobs_of(["LINEAR OUT_DIM_IN SILU"] * 4, task, seeds=[1, 0, 2, 3])
+    results = NativeEngine(effort=HALVES).train(jobs, task)
     assert (results[0].status, results[0].num_steps, results[0].nonfinite_step) == ("diverged", 0, 0)
     assert [result.status for result in results[1:]] == ["ok"] * 3
     assert sorted(result.num_steps or 0 for result in results) == [0, 2, 4, 8]
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_jobs_that_do_not_compete_are_neither_dropped_nor_in_the_way(short_xor: Xor) -> None:
-    jobs = jobs_of(short_xor, 12)
+    jobs = core_jobs(short_xor, 12)
     veterans = [replace(job, competes=False) for job in jobs[:4]]
     engine = NativeEngine(effort=HALVES)
     together = [bits(result) for result in engine.train([*veterans, *jobs[4:]], short_xor)]
@@ -299,24 +269,23 @@ def test_jobs_that_do_not_compete_are_neither_dropped_nor_in_the_way(short_xor: 
     assert steps == [[1, 1, 1, 1, 2, 2, 4, 4], [4] * 8]
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_a_deadline_holds_beyond_a_rung() -> None:
     task = Temporal(epochs=20_000)
-    program = build_program(parse(["TANH"]).graph, task, 16)
     effort = Effort(rungs=(Rung(steps=0.001, kept=0.5),))
     engine = NativeEngine(max_seconds=0.5, effort=effort)
-    late, dropped = engine.train([Job(program=program, seed=seed) for seed in (0, 1)], task)
+    late, dropped = engine.train(jobs_of(["TANH"] * 2, task, seeds=[0, 1]), task)
     if late.status == "ok":
         late, dropped = dropped, late
     assert (late.status, late.reason) == ("timed_out", "not done after 0.5 seconds")
     assert (dropped.status, dropped.num_steps) == ("ok", 80)
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_progress_counts_each_job_once_and_may_end_the_work() -> None:
     task = Temporal(epochs=8)
     finished: list[int] = []
-    jobs = jobs_of(task, 48)
+    jobs = core_jobs(task, 48)
     NativeEngine(num_workers=2, effort=HALVES).train(jobs, task, progress=finished.append)
     assert sum(finished) == 48
     assert min(finished) > 0
@@ -328,19 +297,17 @@ def test_progress_counts_each_job_once_and_may_end_the_work() -> None:
         NativeEngine(effort=HALVES).train(jobs, task, progress=interrupt)
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_programs_that_the_interpreter_does_not_know_compete_with_nobody() -> None:
     task = Xor(epochs=8)
-    known, foreign = (
-        build_program(parse(f"LINEAR OUT_DIM_IN {op}".split()).graph, task, 16) for op in ("TANH", "SIGMOID")
-    )
-    jobs = [Job(program=program, seed=seed) for seed in (0, 1) for program in (known, foreign)]
+    known, foreign = (f"LINEAR OUT_DIM_IN {op}" for op in ("TANH", "SIGMOID"))
+    jobs = jobs_of([known, foreign, known, foreign], task, seeds=[0, 0, 1, 1])
     results = NativeEngine(kernels={"SIGMOID": Doubled()}, effort=HALVES).train(jobs, task)
     assert [result.num_steps for result in results[1::2]] == [8, 8]
     assert sorted(result.num_steps or 0 for result in results[::2]) == [2, 8]
 
 
-@needs_native
+@NEEDS_NATIVE
 def test_every_effort_has_an_id_of_its_own() -> None:
     efforts = (FULL, STOP, RUNGS, HALVES, replace(HALVES, stop_at=1.0), replace(HALVES, stop_at=0.999))
     ids = [NativeEngine(effort=effort).engine_id for effort in efforts]

@@ -1,23 +1,21 @@
 """Rewritten records == raw records, in float64; each rewrite happens where it should.
 
-That rewritten records, the default, have the gradients of their modules stands in test_native_engine.py; here
-they are compared with raw ones of the same kernels.
+That rewritten records, the default, have the gradients of their modules stands in test_engine_contract.py;
+here they are compared with raw ones of the same kernels.
 """
 
 import random
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from agreement import BOUNDS, Bound, assert_agrees, assert_scores_agree, assert_trainings_agree
+from engines_here import bits, jobs_of
 from hypothesis import given
 from hypothesis import strategies as st
-from test_crucible_results import bits
-from test_engine_equality import assert_near
 
 from blueprints import CORE_LANGUAGE, Blueprint, parse, random_program
-from crucible.engines.base import Job
 from crucible.engines.native import library
 from crucible.engines.native.algebra import Workload, map_work, simplify
 from crucible.engines.native.engine import NativeEngine
@@ -33,8 +31,8 @@ if library.find_library() is None:
 
 TEMPORAL = Workload(batch=32, steps=16, is_single=False)
 XOR = Workload(batch=64, steps=1, is_single=True)
-#: One in the last bits of a float64.
-EPSILON = 2.0**-50
+#: How near rewritten records must be to raw ones.
+BOUND = Bound(loss=1e-10, gradient=1e-10, gradient_floor=1e-3, bit=BOUNDS[torch.float64].bit)
 #: Programs that one draw of the random law tries.
 PROGRAMS_A_DRAW = 10
 
@@ -53,23 +51,16 @@ def rewritten(tokens: str, workload: Workload) -> tuple[Counter[str], Records, R
 
 
 def assert_same_gradients(program: Program, task: Task, *, batch: int, steps: int | None = None) -> None:
-    """Compare both kinds of records in float64.
-
-    Some programs amplify rounding by themselves (loops of sines and squares do). There rewritten records may
-    be ten times as far off as raw ones are from themselves at parameters that differ in their last bits.
-    """
+    """Compare both kinds of records in float64; the truth is that of raw ones."""
     train = task.splits(0).train
-    data = train.inputs[:batch, :steps], train.targets[:batch], torch.float64
     flat_P = initial_parameters(program, 0).double()
-    ((loss, gradient),) = NativeEngine(algebra=True).loss_and_gradients([program], [flat_P], *data)
-    raw = NativeEngine(algebra=False)
-    moved = [flat_P * (1 + EPSILON), flat_P * (1 - EPSILON)]
-    (true_loss, true_gradient), *others = raw.loss_and_gradients([program] * 3, [flat_P, *moved], *data)
-    message, scale = str(program.graph), max(1e-3, float(true_gradient.abs().max()))
-    own = max(abs(other - true_loss) for other, _ in others)
-    assert_near(loss, true_loss, true_loss, max(1e-10 * max(1.0, abs(true_loss)), 10 * own), message)
-    own = max(float((other - true_gradient).abs().max()) for _, other in others)
-    assert_near(gradient, true_gradient, true_gradient, max(1e-10 * scale, 10 * own), message)
+
+    def values(flat_P: torch.Tensor, *, algebra: bool = False) -> tuple[float, torch.Tensor]:
+        data = train.inputs[:batch, :steps], train.targets[:batch], torch.float64
+        return NativeEngine(algebra=algebra).loss_and_gradients([program], [flat_P], *data)[0]
+
+    truth = values(flat_P)
+    assert_agrees(values(flat_P, algebra=True), truth, truth, BOUND, values, flat_P, str(program.graph))
 
 
 @given(seed=st.integers(0, 2**31), batch=st.integers(1, 33), core=st.booleans())
@@ -218,30 +209,22 @@ def test_work_by_hand() -> None:
 
 def test_short_trainings_agree_in_losses_and_representations(random_blueprints: list[Blueprint]) -> None:
     for task in (Temporal(epochs=1, learning_rate=1e-4), Xor(epochs=4, learning_rate=1e-4)):
-        jobs = [Job(program=build_program(b.graph, task, 16), seed=1) for b in random_blueprints[:48]]
+        jobs = jobs_of(random_blueprints[:48], task, seeds=[1])
         plain = NativeEngine(algebra=False).train(jobs, task, fingerprints=True)
-        for a, b in zip(plain, NativeEngine(algebra=True).train(jobs, task, fingerprints=True), strict=True):
-            assert a.loss_first == pytest.approx(b.loss_first, rel=1e-5)
-            assert a.loss_last == pytest.approx(b.loss_last, rel=1e-3)
-            assert a.gradient_norm_mean == pytest.approx(b.gradient_norm_mean, rel=1e-3)
-            assert a.fingerprint is not None
-            assert b.fingerprint is not None
-            np.testing.assert_allclose(a.fingerprint, b.fingerprint, atol=3e-3)
+        assert_trainings_agree(plain, NativeEngine(algebra=True).train(jobs, task, fingerprints=True))
 
 
 def test_full_trainings_agree_in_their_mean_score(human_blueprints: list[Blueprint]) -> None:
-    task = Xor()
-    jobs = [Job(program=build_program(b.graph, task, 16), seed=0) for b in human_blueprints[:24]]
-    plain = [result.score for result in NativeEngine(algebra=False).train(jobs, task)]
-    scores = [result.score for result in NativeEngine(algebra=True).train(jobs, task)]
-    assert np.mean(plain) == pytest.approx(np.mean(scores), abs=0.02)
+    jobs = jobs_of(human_blueprints[:24], Xor())
+    plain = NativeEngine(algebra=False).train(jobs, Xor())
+    assert_scores_agree(plain, NativeEngine(algebra=True).train(jobs, Xor()))
 
 
 def test_fingerprints_change_no_bit_of_the_rest() -> None:
     task = Temporal(epochs=2)
-    job = Job(program=program_of("TANH LINEAR OUT_DIM_QUAD LINEAR OUT_DIM_IN", task), seed=0)
-    (with_one,) = NativeEngine().train([job], task, fingerprints=True)
-    (without,) = NativeEngine().train([job], task)
+    jobs = jobs_of(["TANH LINEAR OUT_DIM_QUAD LINEAR OUT_DIM_IN"], task)
+    (with_one,) = NativeEngine().train(jobs, task, fingerprints=True)
+    (without,) = NativeEngine().train(jobs, task)
     assert with_one.fingerprint is not None
     assert bits(replace(with_one, fingerprint=None)) == bits(without)
 

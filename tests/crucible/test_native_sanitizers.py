@@ -1,7 +1,7 @@
 """The interpreter, built with checks of addresses and undefined behaviour, trains random programs.
 
 The corpus runs in a process of its own, since the checks must be loaded before all else. What it computes is
-checked in test_native_engine.py; here it must only come to its end.
+checked in test_engine_contract.py; here it must only come to its end.
 """
 
 import os

@@ -11,14 +11,17 @@ from itertools import product
 
 import pytest
 import torch
+from engines_here import jobs_of
 from torch import Tensor
 
 from blueprints.graph import LOOP, SCAN
 from blueprints.modules import MODULES
 from blueprints.ops import OPS, Op
 from blueprints.types import ValueType
-from crucible.engines.kernels import KERNELS, Kernel, Launch, ModuleKernel
+from crucible.engines.batched import BatchedEngine
+from crucible.engines.kernels import KERNELS, AutogradKernel, Kernel, Launch, ModuleKernel
 from crucible.program import HOST_OPS, ProgramNode, Signature
+from curricula.temporal import Temporal
 
 #: Width of the host in which the widths of a case are rationals.
 D = 16
@@ -185,3 +188,29 @@ def test_bits_of_a_member_do_not_depend_on_its_company(op: Op) -> None:
                     pairs = zip(alone.gradients, together.gradients, strict=True)
                     for i, (one, many) in enumerate(pairs):
                         assert torch.equal(one, many[a:b]), f"{message}, gradient {i}"
+
+
+class SlowLinear(AutogradKernel):
+    """LINEAR with a forward alone."""
+
+    def forward(self, x, parameters, signature):
+        weight_MOI, bias_MO = parameters
+        return torch.einsum("mtbi,moi->mtbo", x[0], weight_MOI) + bias_MO[:, None, None]
+
+
+class SlowSilu(AutogradKernel):
+    """SILU with a forward alone."""
+
+    def forward(self, x, parameters, signature):
+        return x[0] * torch.sigmoid(x[0])
+
+
+def test_a_kernel_with_a_forward_alone_trains_like_one_with_a_backward() -> None:
+    task = Temporal(epochs=1)
+    programs = ["LINEAR OUT_DIM_HALF SILU LINEAR OUT_DIM_IN", "RES_START SILU LINEAR OUT_DIM_IN RES_END TANH"]
+    jobs = jobs_of(programs, task)
+    written = BatchedEngine().train(jobs, task)
+    derived = BatchedEngine(kernels={"LINEAR": SlowLinear(), "SILU": SlowSilu()}).train(jobs, task)
+    for a, b in zip(written, derived, strict=True):
+        assert a.status == b.status == "ok"
+        assert a.loss_last == pytest.approx(b.loss_last, rel=1e-4)

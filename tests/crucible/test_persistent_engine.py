@@ -1,254 +1,65 @@
-"""The persistent kernels == the reference in float64, op by op and for random programs; one job, one result.
+"""The persistent kernels' threads, memory, declarations and sources; and that they run on a device.
 
-The sources that a CUDA device runs are compiled for the host here, where each of a block's threads is a
-thread. What that leaves out, compiling with NVRTC and launching, is tried where there is a CUDA device.
+What every engine owes is tried in test_engine_contract.py on these sources, compiled for the host, where each
+of a block's threads is a thread. What that leaves out, compiling with NVRTC and launching, is tried here,
+where there is a CUDA device.
 """
 
 import ctypes
 import itertools
-import random
 import re
 import subprocess
 import tomllib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from persistent_host import OPTIMISED, HostLauncher, build, compiler
-from test_capture import needs_cuda
-from test_crucible_results import bits
-from test_engine_equality import OP_PROGRAMS, assert_near
-from test_native_engine import Doubled, SpoiltSeed
+from agreement import OP_PROGRAMS, OPS, assert_gradients_agree, assert_trainings_agree
+from engines_here import NEEDS_CUDA, Contender, bits, jobs_of
+from persistent_host import compiler
 
-from blueprints import CORE_LANGUAGE, LANGUAGE, Blueprint, parse, random_program
+from blueprints import LANGUAGE, Blueprint, parse
 from crucible import Crucible
-from crucible.engines.base import Job
-from crucible.engines.batched import BatchedEngine
 from crucible.engines.cuda import sources
 from crucible.engines.cuda.engine import PersistentEngine
 from crucible.engines.cuda.launcher import NUM_THREADS, CudaLauncher
 from crucible.engines.cuda.request import Request
 from crucible.engines.native import library
-from crucible.engines.native.records import FIELDS, ops_of
+from crucible.engines.native.records import FIELDS
 from crucible.engines.reference import ReferenceEngine
 from crucible.errors import CrucibleError
 from crucible.initialisation import initial_parameters
-from crucible.program import build_program
-from curricula.task import Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
 
 
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory) -> dict[torch.dtype, Path]:
-    folder = tmp_path_factory.mktemp("persistent")
-    names = {torch.float32: "float", torch.float64: "double"}
-    return {dtype: build(folder / f"{name}.so", *OPTIMISED, scalar=name) for dtype, name in names.items()}
-
-
-@pytest.fixture(scope="module")
-def engine(libraries) -> PersistentEngine:
-    return PersistentEngine(HostLauncher(libraries))
-
-
-def jobs_of(programs: Sequence[str], task: Task, seed: int = 0) -> list[Job]:
-    return [Job(program=build_program(parse(p.split()).graph, task, 16), seed=seed) for p in programs]
-
-
-def assert_gradients_agree(
-    engine: PersistentEngine, blueprints: list[Blueprint], task: Task, *, seed: int = 0, width=16, **data: int
-) -> None:
-    """Compare as tests/crucible/test_native_engine.py does; `data` may give `steps` and `batch`."""
-    programs = [build_program(blueprint.graph, task, width) for blueprint in blueprints]
-    assert not any(engine.missing_ops(ops_of(program)) for program in programs)
-    parameters = [initial_parameters(program, seed) for program in programs]
-    train, batch = task.splits(seed).train, data.get("batch", 32)
-    arguments = (programs, parameters, train.inputs[:batch, : data.get("steps")], train.targets[:batch])
-    truths = ReferenceEngine().loss_and_gradients(*arguments, torch.float64)
-    doubles = engine.loss_and_gradients(*arguments, torch.float64)
-    rounded = ReferenceEngine().loss_and_gradients(*arguments, torch.float32)
-    singles = engine.loss_and_gradients(*arguments, torch.float32)
-    for blueprint, *results in zip(blueprints, truths, doubles, rounded, singles, strict=True):
-        (loss, gradient), (loss64, gradient64), (own_loss, own_gradient), (loss32, gradient32) = results
-        scale, message = float(gradient.abs().max()), str(blueprint)
-        assert_near(loss64, loss, loss, 1e-12 * max(1.0, abs(loss)), message)
-        assert_near(gradient64, gradient, gradient, 1e-11 * max(1.0, scale), message)
-        own = 10 * abs(own_loss - loss)
-        assert_near(loss32, loss, own_loss, max(2e-5 * max(1.0, abs(loss)), own), message)
-        own = 10 * float((own_gradient - gradient).abs().max())
-        assert_near(gradient32, gradient, own_gradient, max(2e-4 * scale + 1e-7, own), message)
-
-
-@pytest.mark.parametrize("op", sorted((*LANGUAGE.table, "LOOP", "SCAN")))
-def test_every_op_has_the_gradients_of_its_module(op: str, engine: PersistentEngine) -> None:
-    blueprint = parse(OP_PROGRAMS[op].split())
-    assert any(node.op == op for node in blueprint.graph.nodes)
-    assert_gradients_agree(engine, [blueprint], Xor())
-    for steps in (2, 5, 16):
-        assert_gradients_agree(engine, [blueprint], Temporal(), steps=steps)
-
-
-@settings(max_examples=100)
-@given(seed=st.integers(0, 2**31), batch=st.integers(1, 33), sequence=st.booleans(), core=st.booleans())
-def test_random_programs_have_the_gradients_of_their_modules(
-    engine: PersistentEngine, seed: int, batch: int, sequence: bool, core: bool
-) -> None:
-    rng = random.Random(seed)
-    program = random_program(rng, CORE_LANGUAGE, min_ops=1, max_ops=12) if core else random_program(rng)
-    task = Temporal() if sequence else Xor()
-    assert_gradients_agree(engine, [parse(program)], task, seed=seed % 1000, batch=batch)
-
-
-def test_human_blueprints_have_the_gradients_of_their_modules(
-    engine: PersistentEngine, human_blueprints: list[Blueprint]
-) -> None:
-    assert_gradients_agree(engine, human_blueprints, Temporal())
-
-
-def test_a_wider_host_has_the_gradients_of_its_module(engine: PersistentEngine) -> None:
-    program = "CONV1D KERNEL_5 CHANNELS_QUAD GELU LINEAR OUT_DIM_HALF GRU LINEAR OUT_DIM_IN"
-    assert_gradients_agree(engine, [parse(program.split())], Temporal(), width=48)
-
-
 @pytest.mark.parametrize("num_threads", [2, 3, 7])
 def test_gradients_have_the_same_bits_with_any_number_of_threads(
-    num_threads: int, engine: PersistentEngine, libraries
+    num_threads: int, persistent_here: Contender
 ) -> None:
     task = Temporal()
-    programs = [build_program(parse(p.split()).graph, task, 16) for p in OP_PROGRAMS.values()]
+    programs = [job.program for job in jobs_of(list(OP_PROGRAMS.values()), task)]
     train = task.splits(0).train
     parameters = [initial_parameters(program, 0) for program in programs]
     arguments = (programs, parameters, train.inputs[:9, :5], train.targets[:9])
-    shared = PersistentEngine(HostLauncher(libraries, num_threads)).loss_and_gradients(*arguments)
-    for (loss, gradient), (own_loss, own_gradient) in zip(
-        engine.loss_and_gradients(*arguments), shared, strict=True
-    ):
-        assert loss == own_loss
-        assert torch.equal(gradient, own_gradient)
+    one, several = (
+        persistent_here.make(num_threads=num).loss_and_gradients(*arguments) for num in (1, num_threads)
+    )
+    for (loss, gradient), (same_loss, same_gradient) in zip(one, several, strict=True):
+        assert loss == same_loss
+        assert torch.equal(gradient, same_gradient)
 
 
-@pytest.mark.parametrize("task", [Xor(epochs=4), Temporal(epochs=1), Xor(epochs=2, batch_size=8)], ids=repr)
-def test_bits_are_equal_alone_in_company_and_in_any_order_of_blocks(
-    task: Task, engine: PersistentEngine, libraries, random_blueprints: list[Blueprint]
+def test_a_job_that_needs_more_memory_than_there_is_fails_alone(
+    persistent_here: Contender, short_xor: Xor
 ) -> None:
-    jobs = [
-        Job(program=build_program(b.graph, task, 16), seed=i % 3)
-        for i, b in enumerate(random_blueprints[:48])
-    ]
-    together = [bits(r) for r in engine.train(jobs, task, fingerprints=True)]
-    backwards = PersistentEngine(HostLauncher(libraries, is_backwards=True))
-    assert [bits(r) for r in backwards.train(jobs[::-1], task, fingerprints=True)] == together[::-1]
-    in_parts = PersistentEngine(HostLauncher(libraries, limit=24 << 20))
-    assert [bits(r) for r in in_parts.train(jobs, task, fingerprints=True)] == together
-    for i in range(0, len(jobs), 8):
-        (alone,) = PersistentEngine(HostLauncher(libraries, 2)).train([jobs[i]], task, fingerprints=True)
-        assert bits(alone) == together[i], jobs[i].program.graph
-
-
-def test_short_trainings_agree_in_losses_and_representations(
-    engine: PersistentEngine, random_blueprints: list[Blueprint]
-) -> None:
-    task = Temporal(epochs=1, learning_rate=1e-4)
-    jobs = [Job(program=build_program(b.graph, task, 16), seed=1) for b in random_blueprints[:24]]
-    reference = ReferenceEngine().train(jobs, task, fingerprints=True)
-    for a, b in zip(reference, engine.train(jobs, task, fingerprints=True), strict=True):
-        assert a.loss_first == pytest.approx(b.loss_first, rel=1e-5)
-        assert a.loss_last == pytest.approx(b.loss_last, rel=1e-3)
-        assert a.gradient_norm_mean == pytest.approx(b.gradient_norm_mean, rel=1e-3)
-        assert a.fingerprint is not None
-        assert b.fingerprint is not None
-        assert a.fingerprint.shape == b.fingerprint.shape == (256, 16)
-        np.testing.assert_allclose(a.fingerprint, b.fingerprint, atol=3e-3)
-
-
-def test_full_trainings_agree_in_their_mean_score(
-    engine: PersistentEngine, human_blueprints: list[Blueprint]
-) -> None:
-    task = Xor()
-    jobs = [Job(program=build_program(b.graph, task, 16), seed=0) for b in human_blueprints[:12]]
-    batched = [result.score for result in BatchedEngine().train(jobs, task)]
-    interpreted = [result.score for result in engine.train(jobs, task)]
-    assert np.mean(batched) == pytest.approx(np.mean(interpreted), abs=0.02)
-
-
-def test_programs_with_a_callers_own_kernel_train_in_the_batched_engine(
-    libraries, short_xor: Xor, caplog: pytest.LogCaptureFixture
-) -> None:
-    jobs = jobs_of(["TANH", "LINEAR OUT_DIM_IN SIGMOID", "GELU"], short_xor)
-    finished: list[int] = []
-    own = PersistentEngine(HostLauncher(libraries), {"SIGMOID": Doubled()})
-    with caplog.at_level("INFO"):
-        results = own.train(jobs, short_xor, progress=finished.append)
-    batched = BatchedEngine(kernels={"SIGMOID": Doubled()}).train(jobs, short_xor)
-    plain = PersistentEngine(HostLauncher(libraries)).train(jobs, short_xor)
-    assert bits(results[1]) == bits(batched[1]) != bits(plain[1])
-    assert [bits(results[0]), bits(results[2])] == [bits(plain[0]), bits(plain[2])]
-    assert sum(finished) == 3
-    assert "no persistent kernel for ['SIGMOID']" in caplog.text
-
-
-def test_a_job_that_meets_an_undefined_value_ends_alone(engine: PersistentEngine) -> None:
-    task = SpoiltSeed(epochs=4)
-    program = build_program(parse("LINEAR OUT_DIM_IN SILU".split()).graph, task, 16)
-    jobs = [Job(program=program, seed=seed) for seed in (0, 1, 2)]
-    good, bad, other = engine.train(jobs, task)
-    assert (bad.status, bad.nonfinite_step, bad.score) == ("diverged", 0, 0.0)
-    assert [bits(good), bits(other)] == [bits(r) for r in engine.train(jobs[::2], task)]
-    assert (good.status, other.status) == ("ok", "ok")
-
-
-def test_an_exploding_run_is_diverged(engine: PersistentEngine) -> None:
-    task = Temporal(epochs=5, learning_rate=1e18)
-    (result,) = engine.train(jobs_of(["LINEAR OUT_DIM_IN SILU LINEAR OUT_DIM_IN"], task), task)
-    assert result.status == "diverged"
-    assert result.nonfinite_step is not None
-    assert 0 < result.nonfinite_step < task.num_steps
-    assert np.isfinite(result.loss_first)
-
-
-def test_exams_that_are_not_finite_after_finite_training_are_diverged(engine: PersistentEngine) -> None:
-    task = Xor(epochs=1, batch_size=Xor().num_train, learning_rate=1e30)
-    jobs = jobs_of(["LINEAR OUT_DIM_IN RELU LINEAR OUT_DIM_IN", "SIGMOID"], task)
-    bad, good = engine.train(jobs, task)
-    assert bad.reason == "logits of the validation split are not finite after training"
-    assert bad.nonfinite_step is None
-    assert good.status == "ok"
-
-
-def test_a_job_ends_at_its_deadline_and_the_others_do_not(libraries) -> None:
-    task = Temporal(epochs=20_000)
-    (late,) = PersistentEngine(HostLauncher(libraries), max_seconds=0.2).train(jobs_of(["TANH"], task), task)
-    assert (late.status, late.score) == ("timed_out", 0.0)
-    assert late.reason == "not done after 0.2 seconds"
-    quick = Temporal(epochs=1)
-    (done,) = PersistentEngine(HostLauncher(libraries), max_seconds=60).train(jobs_of(["TANH"], quick), quick)
-    assert done.status == "ok"
-
-
-def test_a_job_that_needs_more_memory_than_there_is_fails_alone(libraries, short_xor: Xor) -> None:
     finished: list[int] = []
     jobs = jobs_of(["TANH", "LINEAR OUT_DIM_QUAD LINEAR OUT_DIM_QUAD LINEAR OUT_DIM_IN"], short_xor)
-    small = PersistentEngine(HostLauncher(libraries, limit=1 << 17))
-    good, bad = small.train(jobs, short_xor, progress=finished.append)
+    good, bad = persistent_here.make(limit=1 << 17).train(jobs, short_xor, progress=finished.append)
     assert (good.status, bad.status) == ("ok", "out_of_memory")
     assert bad.reason == "one job needs more memory than device 'cpu' has left"
     assert sum(finished) == 2
-
-
-def test_progress_that_raises_ends_the_work(libraries) -> None:
-    task = Temporal(epochs=2000)
-
-    def interrupt(num_new: int) -> None:
-        raise KeyboardInterrupt
-
-    jobs = jobs_of(["TANH", *["GRU GRU"] * 20], task)
-    with pytest.raises(KeyboardInterrupt):
-        PersistentEngine(HostLauncher(libraries, is_backwards=True)).train(jobs, task, progress=interrupt)
 
 
 def test_it_is_refused_without_a_cuda_device() -> None:
@@ -259,7 +70,7 @@ def test_it_is_refused_without_a_cuda_device() -> None:
             Crucible(engine="persistent", device="cuda")
 
 
-def test_records_and_requests_are_declared_alike_on_both_sides(libraries) -> None:
+def test_records_and_requests_are_declared_alike_on_both_sides() -> None:
     """The loader compares the sizes of a request; here names and order, which sizes would not tell."""
     text = (sources.FOLDER / "../../native/src/request.h").read_text()
     record = re.search(r"struct Record \{(.*?)\n\};", text, re.DOTALL)
@@ -355,20 +166,18 @@ def test_its_sources_say_what_they_are_for_and_stay_short() -> None:
 
 
 @pytest.mark.gpu
-@needs_cuda
-@pytest.mark.parametrize("op", sorted((*LANGUAGE.table, "LOOP", "SCAN")))
+@NEEDS_CUDA
+@pytest.mark.parametrize("op", OPS)
 def test_on_a_device_every_op_has_the_gradients_of_its_module(op: str) -> None:
     engine = PersistentEngine(CudaLauncher(torch.device("cuda")))
     assert_gradients_agree(engine, [parse(OP_PROGRAMS[op].split())], Temporal())
 
 
 @pytest.mark.gpu
-@needs_cuda
+@NEEDS_CUDA
 def test_on_a_device_bits_are_equal_alone_and_in_company(random_blueprints: list[Blueprint]) -> None:
     task = Temporal(epochs=1)
-    jobs = [
-        Job(program=build_program(b.graph, task, 16), seed=i % 3) for i, b in enumerate(random_blueprints)
-    ]
+    jobs = jobs_of(random_blueprints, task, seeds=[0, 1, 2])
     with Crucible(engine="persistent", device="cuda") as crucible:
         engine = crucible._engine
         together = [bits(r) for r in engine.train(jobs, task, fingerprints=True)]
@@ -379,18 +188,17 @@ def test_on_a_device_bits_are_equal_alone_and_in_company(random_blueprints: list
 
 
 @pytest.mark.gpu
-@needs_cuda
+@NEEDS_CUDA
 def test_on_a_device_trainings_agree_with_the_reference(random_blueprints: list[Blueprint]) -> None:
     task = Temporal(epochs=1, learning_rate=1e-4)
-    jobs = [Job(program=build_program(b.graph, task, 16), seed=1) for b in random_blueprints[:24]]
+    jobs = jobs_of(random_blueprints[:24], task, seeds=[1])
     engine = PersistentEngine(CudaLauncher(torch.device("cuda")))
-    for a, b in zip(ReferenceEngine().train(jobs, task), engine.train(jobs, task), strict=True):
-        assert a.loss_first == pytest.approx(b.loss_first, rel=1e-5)
-        assert a.loss_last == pytest.approx(b.loss_last, rel=1e-3)
+    found = engine.train(jobs, task, fingerprints=True)
+    assert_trainings_agree(ReferenceEngine().train(jobs, task, fingerprints=True), found)
 
 
 @pytest.mark.gpu
-@needs_cuda
+@NEEDS_CUDA
 def test_on_a_device_deadlines_and_interruptions_end_jobs() -> None:
     task = Temporal(epochs=20_000)
     engine = PersistentEngine(CudaLauncher(torch.device("cuda")), max_seconds=0.2)

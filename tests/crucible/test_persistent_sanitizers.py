@@ -1,7 +1,7 @@
 """The persistent kernels, built with checks, train random programs: no races, no foreign addresses.
 
 The corpus runs in processes of its own, since the checks must be loaded before all else. What it computes is
-checked in test_persistent_engine.py; here it must only come to its end.
+checked in test_engine_contract.py; here it must only come to its end.
 """
 
 import os
@@ -38,8 +38,8 @@ from crucible.initialisation import initial_parameters
 from crucible.program import build_program
 from curricula.temporal import Temporal
 from curricula.xor import Xor
+from agreement import OP_PROGRAMS
 from persistent_host import HostLauncher
-from test_engine_equality import OP_PROGRAMS
 
 torch.set_num_threads(1)
 rng = random.Random(0)

@@ -1,12 +1,13 @@
-"""Small tasks for every head and input; what happened a step ago is what they ask."""
+"""Small tasks for every head and input, which ask what happened a step ago; and one that is spoilt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 
 from curricula.heads import HEADS, IGNORED, HeadName, InputKind
 from curricula.task import NUM_PROBES, Split, Splits, Task
+from curricula.xor import Xor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,3 +92,17 @@ TOYS = {
     for head in HEADS
     for kind in ("linear", "embedding")
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoiltSeed(Xor):
+    """Xor whose training inputs of seed 1 hold an undefined value."""
+
+    def splits(self, seed: int) -> Splits:
+        """Return Xor's, one of them spoilt."""
+        splits = super(SpoiltSeed, self).splits(seed)
+        if seed != 1:
+            return splits
+        inputs = splits.train.inputs.clone()
+        inputs[3] = float("nan")
+        return replace(splits, train=Split(inputs=inputs, targets=splits.train.targets))
