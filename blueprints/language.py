@@ -123,19 +123,17 @@ class Language:
         node = graph.nodes[index]
         if node.body is not None:
             return body_parameters(self, node.body, width)
-        if node.op not in self.table:
-            return ()
-        w_in = graph.nodes[node.inputs[0]].type.channels(width)
+        widths = [graph.nodes[i].type.channels(width) for i in node.inputs]
         attributes = tuple(resolve(node, width).items())
-        return _op_parameters(self, node.op, w_in, node.type.channels(width), attributes)
+        return op_parameters(self, node.op, widths[0] if widths else 0, node.type.channels(width), attributes)
 
 
 @lru_cache(maxsize=4096)
-def _op_parameters(
+def op_parameters(
     language: Language, op: str, w_in: int, w_out: int, attributes: tuple[tuple[str, int], ...]
 ) -> tuple[Parameter, ...]:
     """Return the tensors of an op at these widths: programs differ, their nodes repeat."""
-    return tuple(language.table[op].parameters(w_in, w_out, dict(attributes)))
+    return tuple(language.table[op].parameters(w_in, w_out, dict(attributes))) if op in language.table else ()
 
 
 def body_parameters(language: Language, body: Graph, width: int) -> Iterable[Parameter]:

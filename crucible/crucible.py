@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -30,6 +29,7 @@ from crucible.errors import CrucibleError
 from crucible.evaluation import Evaluation, TaskResult
 from crucible.heads import refusal
 from crucible.latency import LatencyTable
+from crucible.pipeline import Pipeline
 from crucible.program import Program, build_program
 from curricula.task import Task
 
@@ -42,6 +42,14 @@ class Run(NamedTuple):
     blueprint: Blueprint
     task: Task
     seed: int
+
+
+class _Prepared(NamedTuple):
+    """A blueprint's program for a task, its FLOPs for one example, and why it is not trained, or nothing."""
+
+    program: Program
+    flops: int
+    reason: str
 
 
 class Crucible:
@@ -135,10 +143,16 @@ class Crucible:
         if not tasks or not seeds:
             raise CrucibleError(f"{len(tasks)} tasks and {len(seeds)} seeds; expected at least one of each")
         runs = [Run(b, task, seed) for b in blueprints for task in tasks for seed in seeds]
-        results = self.run_jobs(runs, fingerprints=fingerprints, progress=progress)
+        with _garbage_uncollected():
+            results, prepared = self._run_jobs(runs, fingerprints, True, progress)
         size = len(tasks) * len(seeds)
         return [
-            self.describe(blueprint, tasks, results[i * size : (i + 1) * size])
+            self._describe(
+                blueprint,
+                results[i * size : (i + 1) * size],
+                prepared[blueprint.id, tasks[0]].program.num_slot_parameters,
+                max(prepared[blueprint.id, task].flops for task in tasks),
+            )
             for i, blueprint in enumerate(blueprints)
         ]
 
@@ -146,12 +160,19 @@ class Crucible:
         self, blueprint: Blueprint, tasks: Sequence[Task], results: Sequence[TaskResult]
     ) -> Evaluation:
         """Return the evaluation that holds `results` and what the blueprint costs on `tasks`."""
+        graph, width, language = blueprint.graph, self.width, self._language
+        most = max(flops(graph, width, _longest(task), language) for task in tasks)
+        return self._describe(blueprint, results, num_parameters(graph, width, language), most)
+
+    def _describe(
+        self, blueprint: Blueprint, results: Sequence[TaskResult], num_parameters: int, flops: int
+    ) -> Evaluation:
         return Evaluation(
             blueprint_id=blueprint.id,
             engine_id=self.engine_id,
             results=tuple(results),
-            num_parameters=num_parameters(blueprint.graph, self.width, self._language),
-            flops=max(flops(blueprint.graph, self.width, _longest(task), self._language) for task in tasks),
+            num_parameters=num_parameters,
+            flops=flops,
             latency_us=None if self.latency_table is None else self.latency_table.predict(blueprint.graph),
         )
 
@@ -168,7 +189,7 @@ class Crucible:
         Unless they are `competing`, none is ended by a rung of the effort.
         """
         with _garbage_uncollected():
-            return self._run_jobs(runs, fingerprints, competing, progress)
+            return self._run_jobs(runs, fingerprints, competing, progress)[0]
 
     def _run_jobs(
         self,
@@ -176,39 +197,41 @@ class Crucible:
         fingerprints: bool,
         competing: bool,
         progress: Progress | None,
-    ) -> list[TaskResult]:
+    ) -> tuple[list[TaskResult], dict[tuple[str, Task], _Prepared]]:
         results: list[TaskResult | None] = [None] * len(runs)
-        programs: dict[tuple[str, Task], tuple[Program, str]] = {}
-        waiting: dict[Task, list[tuple[int, Job]]] = defaultdict(list)
-        for i, (blueprint, task, seed) in enumerate(runs):
-            _check(blueprint, task, seed)
-            key = (blueprint.id, task)
-            if key not in programs:
-                program = build_program(blueprint.graph, task, self.width, self._language)
-                reason = refusal(blueprint.graph, program.head) or self._excess(blueprint, program, task)
-                programs[key] = program, reason
-            program, reason = programs[key]
-            if reason:
-                results[i] = TaskResult(task=task.name, seed=seed, status="rejected", reason=reason)
-            else:
-                waiting[task].append((i, Job(program=program, seed=seed, competes=competing)))
-        if progress is not None and (rejected := len(runs) - sum(len(w) for w in waiting.values())):
-            progress(rejected)
-        for task, entries in waiting.items():
-            jobs = [job for _, job in entries]
-            trained = self._engine.train(jobs, task, fingerprints=fingerprints, progress=progress)
-            for (i, _), result in zip(entries, trained, strict=True):
+        prepared: dict[tuple[str, Task], _Prepared] = {}
+        num_rejected = 0
+        with Pipeline(self._engine, fingerprints=fingerprints, progress=progress) as pipeline:
+            for i, (blueprint, task, seed) in enumerate(runs):
+                _check(blueprint, task, seed)
+                key = (blueprint.id, task)
+                if key not in prepared:
+                    prepared[key] = self._prepare(blueprint, task)
+                program, _, reason = prepared[key]
+                if reason:
+                    results[i] = TaskResult(task=task.name, seed=seed, status="rejected", reason=reason)
+                    num_rejected += 1
+                else:
+                    pipeline.add(i, task, Job(program=program, seed=seed, competes=competing))
+            if progress is not None and num_rejected:
+                progress(num_rejected)
+            for i, result in pipeline.finish():
                 results[i] = result
         assert all(result is not None for result in results), "every run must have a result"
-        return results  # pyright: ignore[reportReturnType]
+        return results, prepared  # pyright: ignore[reportReturnType]
 
-    def _excess(self, blueprint: Blueprint, program: Program, task: Task) -> str:
-        """Return which cap a program exceeds, or nothing."""
+    def _prepare(self, blueprint: Blueprint, task: Task) -> _Prepared:
         time = _longest(task)
+        program = build_program(blueprint.graph, task, self.width, self._language)
+        operations = flops(blueprint.graph, self.width, time, self._language)
+        reason = refusal(blueprint.graph, program.head) or self._excess(program, task, time, operations)
+        return _Prepared(program, operations, reason)
+
+    def _excess(self, program: Program, task: Task, time: int, operations: int) -> str:
+        """Return which cap a program exceeds, or nothing."""
         parameters = program.num_slot_parameters
         if parameters > self._max_parameters:
             return f"{parameters} parameters exceed max_parameters = {self._max_parameters}"
-        operations = flops(blueprint.graph, self.width, time, self._language)
         if operations > self._max_flops:
             return f"{operations} FLOPs an example exceed max_flops = {self._max_flops}"
         memory = job_bytes(program, task, time)

@@ -1,11 +1,15 @@
 """Initial parameters of a blueprint in its host, as one flat vector; leaves its use to the engines."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from crucible.program import Program
+
+#: Parameters of the largest program whose draws are kept for others.
+MOST_SHARED = 1 << 14
 
 
 def initial_parameters(program: Program, seed: int) -> torch.Tensor:
@@ -13,16 +17,24 @@ def initial_parameters(program: Program, seed: int) -> torch.Tensor:
 
     The vector depends on the shapes and distributions of the program's parameters and on `seed` alone.
     """
-    generator = torch.Generator().manual_seed(seed)
-    flat_P = torch.rand(program.num_parameters, generator=generator).mul_(2).sub_(1)
-    parameters = program.parameters
+    parameters, num = program.parameters, program.num_parameters
     sizes = [parameter.size for parameter in parameters]
     bounds = np.array([p.bound if p.init == "uniform" else 0.0 for p in parameters], np.float32)
     starts = np.array([p.init == "ones" for p in parameters], np.float32)
-    values_P = flat_P.numpy()
-    values_P *= np.repeat(bounds, sizes)
+    draws = _draws(seed, 1 << (num - 1).bit_length()) if num <= MOST_SHARED else _draw(seed, num)
+    values_P = draws[:num] * np.repeat(bounds, sizes)
     values_P += np.repeat(starts, sizes)
-    return flat_P
+    return torch.from_numpy(values_P)
+
+
+def _draw(seed: int, num: int) -> np.ndarray:
+    """Return `[num]` float32 from (-1, 1); the first of more draws are the same ones."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(num, generator=generator).mul_(2).sub_(1).numpy()
+
+
+#: Programs of one seed take theirs from the same draws.
+_draws = lru_cache(maxsize=64)(_draw)
 
 
 def split(program: Program, flat_P: torch.Tensor) -> Sequence[torch.Tensor]:

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import sqrt
 from typing import TypeVar
 
 from blueprints.graph import INPUT, SCAN, STATE, Graph
-from blueprints.language import LANGUAGE, Language, resolve
+from blueprints.language import LANGUAGE, Language, body_parameters, op_parameters, resolve
 from blueprints.ops import Parameter
 from curricula.heads import HEADS, Head, InputKind
 from curricula.task import Task
@@ -182,9 +182,7 @@ def _values(signature: Signature, time: int) -> int:
 def build_program(graph: Graph, task: Task, width: int, language: Language = LANGUAGE) -> Program:
     """Return the program of `graph` in a host of width D = `width` for `task`."""
     head = HEADS[task.head]
-    nodes = _inputs(task, width)
-    for node in _nodes(graph, width, language)[1:]:
-        nodes.append(ProgramNode(node.signature, tuple(i + 1 for i in node.inputs), node.parameters))
+    nodes = _inputs(task, width) + _nodes(graph, width, language, shift=1)[1:]
     is_sequence = graph.type.time == "sequence"
     if is_sequence != head.is_per_step:
         op = HOST_MEAN if is_sequence else HOST_SPREAD
@@ -212,28 +210,40 @@ def _inputs(task: Task, width: int) -> list[ProgramNode]:
     ]
 
 
-def _nodes(graph: Graph, width: int, language: Language) -> tuple[ProgramNode, ...]:
-    """Return the nodes of a graph in a host of width `width`, bodies resolved."""
-    parameters = language.parameters(graph, width)
+def _nodes(graph: Graph, width: int, language: Language, shift: int = 0) -> list[ProgramNode]:
+    """Return the nodes of a graph in a host of width D, bodies resolved and inputs `shift` places on."""
+    widths = [node.type.channels(width) for node in graph.nodes]
+    sequences = [node.type.time == "sequence" for node in graph.nodes]
     nodes = []
-    for index, node in enumerate(graph.nodes):
-        types = graph.input_types(index)
-        body = None
-        if node.body is not None:
-            body = Body(_nodes(node.body, width, language), node.body.output, node.body.stores)
-        signature = Signature(
-            op=node.op,
-            attributes=tuple(sorted(resolve(node, width).items())),
-            widths=tuple(t.channels(width) for t in types),
-            sequences=tuple(t.time == "sequence" for t in types),
-            width=node.type.channels(width),
-            sequence=node.type.time == "sequence",
-            body=body,
-        )
-        nodes.append(ProgramNode(signature, node.inputs, tuple(parameters[index])))
-    return tuple(nodes)
+    for node, w_out, sequence in zip(graph.nodes, widths, sequences, strict=True):
+        attributes = tuple(resolve(node, width).items()) if node.attributes else ()
+        seen = (tuple([widths[i] for i in node.inputs]), tuple([sequences[i] for i in node.inputs]))
+        if node.body is None:
+            signature, parameters = _row(language, node.op, attributes, *seen, w_out, sequence)
+        else:
+            body = Body(tuple(_nodes(node.body, width, language)), node.body.output, node.body.stores)
+            signature = Signature(node.op, tuple(sorted(attributes)), *seen, w_out, sequence, body)
+            parameters = tuple(body_parameters(language, node.body, width))
+        nodes.append(ProgramNode(signature, tuple([i + shift for i in node.inputs]), parameters))
+    return nodes
 
 
+@lru_cache(maxsize=4096)
+def _row(
+    language: Language,
+    op: str,
+    attributes: tuple[tuple[str, int], ...],
+    widths: tuple[int, ...],
+    sequences: tuple[bool, ...],
+    width: int,
+    sequence: bool,
+) -> tuple[Signature, tuple[Parameter, ...]]:
+    """Return what a node without a body is and has: programs differ, their nodes repeat."""
+    parameters = op_parameters(language, op, widths[0] if widths else 0, width, attributes)
+    return Signature(op, tuple(sorted(attributes)), widths, sequences, width, sequence), parameters
+
+
+@lru_cache(maxsize=1024)
 def _affine(op: str, w_in: int, w_out: int, source: int, *, sequence: bool) -> ProgramNode:
     shapes: Sequence[tuple[str, tuple[int, ...]]] = (("weight", (w_out, w_in)), ("bias", (w_out,)))
     return ProgramNode(

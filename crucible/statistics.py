@@ -1,6 +1,6 @@
 """From curves and exams to a result's statistics and status; leaves taking them to engines."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,28 +16,51 @@ CLIP_EPSILON = 1e-6
 SMOOTHING = 10
 
 
-def curve_statistics(losses_K: np.ndarray, norms_K: np.ndarray, task: Task) -> dict[str, Any]:
-    """Return the statistics fields of a `TaskResult` for the curves of K steps.
+def curve_statistics(
+    losses_JK: np.ndarray, norms_JK: np.ndarray, task: Task, num_taken_J: np.ndarray | None = None
+) -> list[dict[str, Any]]:
+    """Return the statistics fields of a `TaskResult` for each of J pairs of curves of K steps.
 
-    Steps from the first non-finite one on are left out of every figure.
+    Steps from the first non-finite one on are left out of every figure, and those beyond `num_taken_J`, which
+    by default is K.
     """
-    finite_K = np.isfinite(losses_K) & np.isfinite(norms_K)
-    nonfinite_step = None if finite_K.all() else int(np.argmin(finite_K))
-    losses = losses_K[:nonfinite_step].astype(np.float64)
-    norms = norms_K[:nonfinite_step].astype(np.float64)
-    if not len(losses):
-        return {"num_steps": 0, "nonfinite_step": nonfinite_step}
-    return {
-        "num_steps": len(losses),
-        "loss_first": float(losses[0]),
-        "loss_last": float(losses[-max(1, len(losses) // 10) :].mean()),
-        "loss_late_std": float(losses[-max(1, len(losses) // 4) :].std()),
-        "solved_step": _solved_step(losses, task.solved_loss),
-        "gradient_norm_mean": float(norms.mean()),
-        "gradient_norm_max": float(norms.max()),
-        "clipped_share": float((norms > CLIP_NORM).mean()),
-        "nonfinite_step": nonfinite_step,
+    num_curves, num_steps = losses_JK.shape
+    taken_J = np.full(num_curves, num_steps) if num_taken_J is None else num_taken_J
+    is_over_JK = ~(np.isfinite(losses_JK) & np.isfinite(norms_JK))
+    is_over_JK |= np.arange(num_steps) >= taken_J[:, None]
+    lengths_J = np.where(is_over_JK.any(1), is_over_JK.argmax(1), num_steps)
+    found: list[dict[str, Any]] = [{"num_steps": 0} for _ in range(num_curves)]
+    for length in np.unique(lengths_J[lengths_J > 0]):
+        indices = np.flatnonzero(lengths_J == length)
+        losses_GK, norms_GK = (
+            curves_JK[indices, :length].astype(np.float64, order="C") for curves_JK in (losses_JK, norms_JK)
+        )
+        for index, figures in zip(indices, _figures(losses_GK, norms_GK, task), strict=True):
+            found[index] = figures
+    for figures, taken in zip(found, taken_J.tolist(), strict=True):
+        figures["nonfinite_step"] = figures["num_steps"] if figures["num_steps"] < taken else None
+    return found
+
+
+def _figures(losses_JK: np.ndarray, norms_JK: np.ndarray, task: Task) -> Iterator[dict[str, Any]]:
+    """Yield the figures of finite curves of K > 0 steps."""
+    num_steps = losses_JK.shape[1]
+    columns = {
+        "loss_first": losses_JK[:, 0],
+        "loss_last": losses_JK[:, -max(1, num_steps // 10) :].mean(1),
+        "loss_late_std": losses_JK[:, -max(1, num_steps // 4) :].std(1),
+        "gradient_norm_mean": norms_JK.mean(1),
+        "gradient_norm_max": norms_JK.max(1),
+        "clipped_share": (norms_JK > CLIP_NORM).mean(1),
     }
+    solved_steps = _solved_steps(losses_JK, task.solved_loss)
+    rows = zip(*(column_J.tolist() for column_J in columns.values()), strict=True)
+    for row, solved_step in zip(rows, solved_steps, strict=True):
+        yield {
+            "num_steps": num_steps,
+            **dict(zip(columns, row, strict=True)),
+            "solved_step": solved_step,
+        }
 
 
 def judged(
@@ -75,11 +98,11 @@ def judged(
     )
 
 
-def _solved_step(losses: np.ndarray, threshold: float) -> int | None:
-    """Return the first step from which the trailing mean of the loss stays under `threshold`."""
-    window = min(SMOOTHING, len(losses))
-    sums = np.cumsum(np.concatenate([[0.0], losses]))
-    smooth = (sums[window:] - sums[:-window]) / window
-    above = np.flatnonzero(smooth >= threshold)
-    first = 0 if not len(above) else int(above[-1]) + 1
-    return None if first == len(smooth) else first + window - 1
+def _solved_steps(losses_JK: np.ndarray, threshold: float) -> list[int | None]:
+    """Return the first step of each curve from which the trailing mean stays under `threshold`."""
+    num_curves, num_steps = losses_JK.shape
+    window = min(SMOOTHING, num_steps)
+    sums = np.cumsum(np.concatenate([np.zeros((num_curves, 1)), losses_JK], 1), 1)
+    is_above = (sums[:, window:] - sums[:, :-window]) / window >= threshold
+    num_after_J = np.where(is_above.any(1), is_above[:, ::-1].argmax(1), is_above.shape[1])
+    return [num_steps - after if after else None for after in num_after_J.tolist()]

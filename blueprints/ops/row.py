@@ -1,8 +1,9 @@
 """What a row of the op table holds; leaves the rows themselves to the other files of this folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import prod
 from typing import Any, Literal
 
 from blueprints.graph import AttributeValue
@@ -37,20 +38,17 @@ class Parameter:
         shape: as torch.nn stores it.
         init: `uniform` draws from (-bound, bound) as torch.nn does; `zeros`; `ones`.
         bound: half-width of the uniform distribution.
+        size: number of scalars.
     """
 
     name: str
     shape: tuple[int, ...]
     init: Literal["uniform", "zeros", "ones"] = "uniform"
     bound: float = 0.0
+    size: int = field(init=False)
 
-    @property
-    def size(self) -> int:
-        """Number of scalars."""
-        size = 1
-        for extent in self.shape:
-            size *= extent
-        return size
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", prod(self.shape))
 
     def renamed(self, name: str) -> "Parameter":
         """Return the same tensor under another name."""

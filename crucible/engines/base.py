@@ -12,7 +12,8 @@ from crucible.evaluation import TaskResult
 from crucible.program import Program
 from curricula.task import Task
 
-#: Called with the number of jobs finished since the last call.
+#: Called now and then with the number of jobs finished since the last call, perhaps none; what it raises
+#: ends the work.
 Progress = Callable[[int], None]
 #: Seconds that one job may take, unless the caller says otherwise: far beyond what the caps on cost allow.
 MAX_SECONDS = 600.0
@@ -28,12 +29,15 @@ class Job:
 
 
 class Engine(ABC):
-    """Trains jobs of one task. Attributes: `name`, `version`, `device`."""
+    """Trains jobs of one task. Attributes: `name`, `version`, `device`, `cohort`."""
 
     name: str
     #: Raised whenever a change of the engine may change a result.
     version: int
     device: torch.device
+    #: Jobs that are enough for one call, where `train` may be called in several threads at once; None where
+    #: one call should have all.
+    cohort: int | None = None
 
     @property
     def engine_id(self) -> str:

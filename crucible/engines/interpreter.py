@@ -1,6 +1,7 @@
 """What the engines that interpret node records share: which programs they leave to the batched engine."""
 
 import logging
+import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -25,6 +26,7 @@ class InterpreterEngine(Engine):
         self._rows = {op: row for op, row in rows.items() if op not in (kernels or {})}
         self._batched = batched
         self._reported: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
 
     def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
         """Return the ops that the table has no row for."""
@@ -48,7 +50,7 @@ class InterpreterEngine(Engine):
         foreign = [i for i, names in enumerate(missing) if names]
         self._report(frozenset().union(*missing))
         results: dict[int, TaskResult] = {}
-        for chosen, train in ((own, self._train), (foreign, self._batched.train)):
+        for chosen, train in ((own, self._train), (foreign, self._train_batched)):
             if chosen:
                 part = train([jobs[i] for i in chosen], task, fingerprints=fingerprints, progress=progress)
                 results.update(zip(chosen, part, strict=True))
@@ -60,9 +62,17 @@ class InterpreterEngine(Engine):
     ) -> list[TaskResult]:
         """Train and examine jobs of which the interpreter has everything."""
 
+    def _train_batched(
+        self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
+    ) -> list[TaskResult]:
+        with self._lock:
+            return self._batched.train(jobs, task, fingerprints=fingerprints, progress=progress)
+
     def _report(self, names: frozenset[str]) -> None:
-        if not names <= self._reported:
+        with self._lock:
+            is_new = not names <= self._reported
             self._reported |= names
+        if is_new:
             _LOG.info(
                 "no %s kernel for %s: such blueprints go to the batched engine, which trains them in full",
                 self.name,

@@ -61,7 +61,7 @@ class ReferenceEngine(Engine):
         load_parameters(module, initial_parameters(job.program, job.seed))
         module.to(self.device)
         losses, norms = self._fit(module, splits.train, task, job.seed, Deadline(self.max_seconds))
-        statistics = curve_statistics(losses, norms, task)
+        (statistics,) = curve_statistics(losses[None], norms[None], task)
         loss = LOSSES[job.program.head.loss]
         scores = {
             "validation": self._score(module, splits.validation, loss),

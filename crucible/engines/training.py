@@ -98,8 +98,8 @@ class Trainer:
         scores = {name: self._scores(splits) for name, splits in exams.items()}
         pooled_JBD = _fingerprints(self._batch, task) if fingerprints else None
         results = []
-        for index, job in enumerate(self._jobs):
-            statistics = curve_statistics(losses_KJ[:, index], norms_KJ[:, index], task)
+        statistics_J = curve_statistics(losses_KJ.T, norms_KJ.T, task)
+        for index, (job, statistics) in enumerate(zip(self._jobs, statistics_J, strict=True)):
             own = {name: scores_J[index] for name, scores_J in scores.items()}
             fingerprint = None if pooled_JBD is None else pooled_JBD[index].copy()
             results.append(judged(task, job.seed, statistics, own, fingerprint))

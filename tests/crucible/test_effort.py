@@ -288,7 +288,7 @@ def test_progress_counts_each_job_once_and_may_end_the_work() -> None:
     jobs = core_jobs(task, 48)
     NativeEngine(num_workers=2, effort=HALVES).train(jobs, task, progress=finished.append)
     assert sum(finished) == 48
-    assert min(finished) > 0
+    assert min(finished) >= 0
 
     def interrupt(num_new: int) -> None:
         raise KeyboardInterrupt

@@ -4,7 +4,7 @@ import torch
 
 from blueprints import parse
 from crucible.host import build_host, load_parameters
-from crucible.initialisation import initial_parameters, split
+from crucible.initialisation import MOST_SHARED, initial_parameters, split
 from crucible.minibatches import minibatches
 from crucible.program import build_program
 from curricula.temporal import Temporal
@@ -16,6 +16,15 @@ PROGRAM = build_program(parse("GRU LAYERNORM CONV1D KERNEL_3 CHANNELS_IN".split(
 def test_a_seed_means_one_vector() -> None:
     assert torch.equal(initial_parameters(PROGRAM, 3), initial_parameters(PROGRAM, 3))
     assert not torch.equal(initial_parameters(PROGRAM, 3), initial_parameters(PROGRAM, 4))
+
+
+def test_programs_of_any_size_take_the_first_of_their_seeds_draws() -> None:
+    draws = torch.rand(1 << 17, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    for tokens in ("TANH", "GRU GRU", "LINEAR OUT_DIM_QUAD CONV1D KERNEL_5 CHANNELS_QUAD LINEAR OUT_DIM_IN"):
+        program = build_program(parse(tokens.split()).graph, Xor(), 16)
+        bounds = torch.cat([torch.full((p.size,), p.bound) for p in program.parameters])
+        assert torch.equal(initial_parameters(program, 3), draws[: program.num_parameters] * bounds)
+    assert program.num_parameters > MOST_SHARED
 
 
 def test_the_global_generator_is_left_alone() -> None:

@@ -119,7 +119,7 @@ def test_the_crucible_selects_it_by_name(short_xor: Xor) -> None:
     with Crucible(engine="native", num_workers=2) as crucible:
         (evaluation,) = crucible.evaluate([parse(["TANH"])], [short_xor], [0, 1], fingerprints=True)
     assert evaluation.status == "ok"
-    assert evaluation.engine_id.startswith(f"native-3/{library.load_library().variant}-")
+    assert evaluation.engine_id.startswith(f"native-{NativeEngine.version}/{library.load_library().variant}-")
 
 
 def test_an_unknown_variant_is_refused(short_xor: Xor) -> None:

@@ -1,5 +1,7 @@
 """Statistics of a curve, by hand-worked numbers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,15 @@ from curricula.xor import Xor
 TASK = Xor()
 
 
+def statistics_of(losses: np.ndarray, norms: np.ndarray) -> dict[str, Any]:
+    (statistics,) = curve_statistics(losses[None], norms[None], TASK)
+    return statistics
+
+
 def test_a_falling_curve() -> None:
     losses = np.array([1.0] * 20 + [0.05] * 20)
     norms = np.array([2.0] * 10 + [0.5] * 30)
-    statistics = curve_statistics(losses, norms, TASK)
+    statistics = statistics_of(losses, norms)
     assert statistics["num_steps"] == 40
     assert statistics["loss_first"] == 1.0
     assert statistics["loss_last"] == pytest.approx(0.05)
@@ -26,24 +33,38 @@ def test_a_falling_curve() -> None:
 
 
 def test_a_curve_that_never_falls_is_never_solved() -> None:
-    assert curve_statistics(np.ones(30), np.ones(30), TASK)["solved_step"] is None
+    assert statistics_of(np.ones(30), np.ones(30))["solved_step"] is None
 
 
 def test_a_relapse_takes_the_solution_back() -> None:
     losses = np.array([0.01] * 20 + [5.0] + [0.01] * 20)
-    assert curve_statistics(losses, np.ones(41), TASK)["solved_step"] == 30
+    assert statistics_of(losses, np.ones(41))["solved_step"] == 30
 
 
 def test_steps_from_the_first_nonfinite_one_on_are_left_out() -> None:
     losses = np.array([1.0, 0.5, np.nan, 0.1])
-    statistics = curve_statistics(losses, np.array([1.0, np.float32(1.5), 1.0, np.inf]), TASK)
+    statistics = statistics_of(losses, np.array([1.0, np.float32(1.5), 1.0, np.inf]))
     assert (statistics["num_steps"], statistics["nonfinite_step"]) == (2, 2)
     assert statistics["loss_last"] == 0.5
     assert statistics["gradient_norm_max"] == 1.5
 
 
 def test_a_curve_that_starts_nonfinite_has_no_figures() -> None:
-    assert curve_statistics(np.array([np.inf]), np.array([1.0]), TASK) == {
+    assert statistics_of(np.array([np.inf]), np.array([1.0])) == {
         "num_steps": 0,
         "nonfinite_step": 0,
     }
+
+
+def test_curves_side_by_side_have_the_figures_that_each_has_alone() -> None:
+    generator = np.random.default_rng(0)
+    losses_JK, norms_JK = generator.gamma(0.5, 0.2, (2, 40, 60))
+    taken_J = generator.integers(1, 61, 40)
+    for index, step in ((3, 0), (4, 7), (5, 59)):
+        losses_JK[index, step] = np.nan
+        taken_J[index] = 60
+    together = curve_statistics(losses_JK, norms_JK, TASK, taken_J)
+    assert {row["nonfinite_step"] for row in together} == {None, 0, 7, 59}
+    assert any(row.get("solved_step") is not None for row in together)
+    for losses, norms, taken, row in zip(losses_JK, norms_JK, taken_J, together, strict=True):
+        assert statistics_of(losses[:taken], norms[:taken]) == row

@@ -8,6 +8,7 @@ import torch
 from crucible import Crucible
 from crucible.crucible import find_engine
 from crucible.engines.native import library
+from crucible.engines.native.engine import NativeEngine
 from tamiyo.cli import main
 
 NATIVE = pytest.mark.skipif(library.find_library() is None, reason="the native engine was not built here")
@@ -27,7 +28,7 @@ def test_the_engine_that_was_built_serves_and_works(capsys) -> None:
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["engine"].startswith("native: it was built")
-    assert found["engine id"].startswith(f"native-3/{library.load_library().variant}-")
+    assert found["engine id"].startswith(f"native-{NativeEngine.version}/{library.load_library().variant}-")
     assert found["ops left to the batched engine"] == "none"
     assert found["a ReLU on XOR"].startswith("ok, ")
 

@@ -69,6 +69,7 @@ class PersistentEngine(InterpreterEngine):
         losses_JK, norms_JK = arrays.take("losses").numpy(), arrays.take("norms").numpy()
         scores_J2, statuses_J = arrays.take("scores").numpy(), arrays.take("statuses").tolist()
         prints = arrays.take("fingerprints").numpy() if fingerprints else None
+        statistics_J = curve_statistics(losses_JK, norms_JK, task)
         results = []
         for i, (job, status) in enumerate(zip(jobs, statuses_J, strict=True)):
             assert status != STOPPED, "a job that was not cancelled has an end"
@@ -81,10 +82,9 @@ class PersistentEngine(InterpreterEngine):
                 )
             else:
                 assert status == OK
-                statistics = curve_statistics(losses_JK[i], norms_JK[i], task)
                 scores = {"validation": float(scores_J2[i, 0]), "test": float(scores_J2[i, 1])}
                 fingerprint = None if prints is None else prints[i].copy()
-                results.append(judged(task, job.seed, statistics, scores, fingerprint))
+                results.append(judged(task, job.seed, statistics_J[i], scores, fingerprint))
         return results
 
     def _run(self, kernel: str, arrays: Arrays, progress: Progress | None) -> None:

@@ -6,6 +6,7 @@ a target, D width of the host.
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ from curricula.task import Split, Task
 
 #: How often progress is reported and an interruption is noticed.
 POLL_S = 0.05
+#: Jobs of one call while others are prepared.
+COHORT = 256
 #: The variant that computes in float64.
 PRECISE = "precise"
 
@@ -37,16 +40,17 @@ class NativeEngine(InterpreterEngine):
     """One blueprint a core from first to last step, in threads of this process.
 
     Attributes:
-        num_workers: threads that train jobs.
+        num_workers: most jobs that train at once, in however many calls.
         max_seconds: after so long a job ends with the status `timed_out`.
         variant: the instruction set: `avx512`, `avx2` or `generic`; the processor's best when absent.
         effort: how much of the work is done; what is left to the batched engine is always trained in full,
             and competes with nobody.
         algebra: whether records are rewritten to less work for the same function.
+        cohort: absent where a rung or a batched kernel wants all jobs together.
     """
 
     name = "native"
-    version = 3
+    version = 4
 
     def __init__(
         self,
@@ -67,6 +71,9 @@ class NativeEngine(InterpreterEngine):
         self.variant = variant or self._library.variant
         batched = BatchedEngine("cpu", num_workers, kernels, max_seconds=max_seconds)
         super().__init__(self._library.rows, batched, kernels)
+        self._turns = np.zeros(library.NUM_TURNS, np.int64)
+        # Rungs compare jobs, and batches want all that they can get.
+        self.cohort = None if effort.rungs or kernels else COHORT
 
     @property
     def engine_id(self) -> str:
@@ -103,6 +110,8 @@ class NativeEngine(InterpreterEngine):
             own = [jobs[i] for i in cohort]
             batch = _Batch(own, task, [records[i] for i in cohort], fingerprints, pauses=bool(pauses))
             batch.request.num_threads = min(self.num_workers, len(cohort))
+            batch.request.num_places = self.num_workers
+            batch.request.turns = self._turns.ctypes.data
             batch.request.seconds = self.max_seconds
             batch.request.stop_loss = self.effort.stop_at * task.solved_loss
             for steps, rung in pauses:
@@ -111,7 +120,7 @@ class NativeEngine(InterpreterEngine):
                 batch.drop_all_but(rung.kept)
             batch.request.until = task.num_steps
             _run(self._library, batch, self.variant, progress)
-            results += [batch.result(index) for index in range(len(cohort))]
+            results += batch.results()
         return results
 
     def _records_of(self, jobs: Sequence[Job], task: Task) -> list[Records]:
@@ -278,8 +287,12 @@ class _Batch:
         self._statuses_J[dropped[self._statuses_J[dropped] == library.PAUSED]] = library.DROPPED
         self._competing = self._competing[kept_places]
 
-    def result(self, index: int) -> TaskResult:
-        """Return the result of one job."""
+    def results(self) -> list[TaskResult]:
+        """Return the result of each job."""
+        statistics_J = curve_statistics(self._losses_JK, self._norms_JK, self._task, self._num_taken_J)
+        return [self._result(index, statistics) for index, statistics in enumerate(statistics_J)]
+
+    def _result(self, index: int, statistics: Mapping[str, Any]) -> TaskResult:
         task, seed = self._task, self._jobs[index].seed
         status = int(self._statuses_J[index])
         if status == library.TIMED_OUT:
@@ -288,9 +301,6 @@ class _Batch:
             reason = "the native engine was refused memory"
             return TaskResult(task=task.name, seed=seed, status="out_of_memory", reason=reason)
         assert status == library.OK, "a job that was not cancelled has an end"
-        num_taken = self._num_taken_J[index]
-        curves = self._losses_JK[index, :num_taken], self._norms_JK[index, :num_taken]
-        statistics = curve_statistics(*curves, task)
         fingerprint = self._fingerprints_JBD[index].copy() if self.request.is_fingerprinting else None
         return judged(task, seed, statistics, self._scores(index), fingerprint)
 
@@ -330,7 +340,7 @@ def _run(loaded: Library, batch: _Batch, variant: str, progress: Progress | None
     thread.start()
     try:
         for num_new in _new_jobs(thread, batch):
-            if progress is not None and num_new:
+            if progress is not None:
                 progress(num_new)
     finally:
         batch.is_cancelled[0] = int(thread.is_alive())

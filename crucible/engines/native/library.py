@@ -15,7 +15,7 @@ from curricula.heads import LossName
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 6
+ABI_VERSION = 7
 
 #: The rows of the interpreter's table of losses, which src/heads.h holds, in its order.
 LOSS_IDS: Mapping[LossName, int] = {"cross_entropy": 0, "mse": 1}
@@ -29,6 +29,10 @@ class Examples(ctypes.Structure):
     """Splits of all seeds: inputs `[S, N, T, F]`, targets `[S, N, P, L]`, both float32."""
 
     _fields_ = [("inputs", _POINTER), ("targets", _POINTER), ("count", _INT32), ("steps", _INT32)]
+
+
+#: Integers in what requests side by side share: threads at work, and those that asked and had their turn.
+NUM_TURNS = 3
 
 
 class Request(ctypes.Structure):
@@ -49,6 +53,8 @@ class Request(ctypes.Structure):
         *((name, _POINTER) for name in ("losses", "norms", "measures", "fingerprints")),
         ("width", _INT32),
         *((name, _POINTER) for name in ("statuses", "num_done", "is_cancelled")),
+        ("num_places", _INT32),
+        ("turns", _POINTER),
     ]
 
 

@@ -62,7 +62,7 @@ NATIVE_INLINE void add_pair_slopes(const Pairs& p, long first, long count, long 
 }
 
 NATIVE_INLINE void project(Node& node, const Pairs& p, int weight, int bias) {
-    const Value& x = input(node, 0);
+    const Value x = input(node, 0);
     apply(node, weight, bias, 0, 3 * p.width, x.data, x.row, p.projected.data, p.projected.row,
           p.steps * p.batch, 0, false);
 }
@@ -72,7 +72,7 @@ NATIVE_INLINE void clear_slopes(const Pairs& p) {
 }
 
 NATIVE_INLINE void project_back(Node& node, const Pairs& p, int weight, int bias, const Frame& frame) {
-    const Value& x = input(node, 0);
+    const Value x = input(node, 0);
     const long rows = 3 * p.width, columns = p.steps * p.batch;
     add_weight_slopes(node, weight, 0, rows, p.slopes.data, p.slopes.row, x.data, x.row, columns, 0,
                       frame.scratch);
@@ -158,7 +158,7 @@ NATIVE_INLINE void attend_back(const Node& node, const Pairs& p, long head, long
 }
 
 static void attention_backward(Node& node, const Frame& frame, Columns at) {
-    const Value& y = node.y;
+    const Value y = node.y;
     const Pairs p = pairs_of(node, frame, node.record->parts);
     add_weight_slopes(node, OUT_WEIGHT, 0, p.width, y.slope, y.row, p.read.data, p.read.row, at.count, 0,
                       frame.scratch);
@@ -216,7 +216,7 @@ NATIVE_INLINE void normalize_back(const Pairs& p, const Saved& norms, int which,
 }
 
 static void hebbian_forward(Node& node, const Frame& frame, Columns at) {
-    const Value& y = node.y;
+    const Value y = node.y;
     const Pairs p = pairs_of(node, frame, 1);
     const Saved &x = p.projected, norms = hebbian_norms(node, frame);
     project(node, p, PROJECTION_WEIGHT, PROJECTION_BIAS);
@@ -238,7 +238,7 @@ static void hebbian_forward(Node& node, const Frame& frame, Columns at) {
 }
 
 static void hebbian_backward(Node& node, const Frame& frame, Columns at) {
-    const Value& y = node.y;
+    const Value y = node.y;
     const Pairs p = pairs_of(node, frame, 1);
     const Saved norms = hebbian_norms(node, frame);
     const S rate = log_retained(node);

@@ -39,7 +39,7 @@ NATIVE_INLINE void soft_max(const Saved& rows, long count, long c) {
 }
 
 static void moe_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Saved gates = moe_gates(node, frame), outputs = moe_outputs(node, frame);
     const long experts = node.record->parts, width = y.width, first = at.first;
     apply(node, GATE_WEIGHT, GATE_BIAS, 0, experts, x.data + first, x.row, gates.at(0, first), gates.row,
@@ -80,7 +80,7 @@ NATIVE_INLINE void moe_slopes(const Node& node, const Saved& gates, const Saved&
 }
 
 static void moe_backward(Node& node, const Frame& frame, Columns at) {
-    const Value& x = input(node, 0);
+    const Value x = input(node, 0);
     const Saved gates = moe_gates(node, frame), outputs = moe_outputs(node, frame);
     const long experts = node.record->parts, rows = experts * node.y.width, first = at.first;
     for (long c = first; c < first + at.count; c += LANES) moe_slopes(node, gates, outputs, c);
@@ -105,7 +105,7 @@ static long winners_saved(const Node& node, const Frame& frame) {
 // A feature wins where fewer than W / divisor others are larger: the same set, ties included, as comparing
 // with the least winner.
 static void winners_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Saved wins = {node.saved, saved_row(node, frame)};
     const S most = y.width / node.record->parts;
     for (long channel = 0; channel < y.width; ++channel)
@@ -121,14 +121,15 @@ static void winners_forward(Node& node, const Frame& frame, Columns at) {
 }
 
 static void winners_backward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Saved wins = {node.saved, saved_row(node, frame)};
     if (!node.wants[0]) return;
+    const bool adds = node.adds[0];
     for (long channel = 0; channel < y.width; ++channel)
         for (long c = at.first; c < at.first + at.count; c += LANES) {
             S* to = x.slope + channel * x.row + c;
             const Vec slope = load(y.slope + channel * y.row + c) * load(wins.at(channel, c));
-            store(to, node.adds[0] ? load(to) + slope : slope);
+            store(to, adds ? load(to) + slope : slope);
         }
 }
 

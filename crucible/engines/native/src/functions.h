@@ -32,6 +32,7 @@ NATIVE_INLINE Vec exponential(Vec x) { NATIVE_BY_LANE(std::exp(v)); }
 NATIVE_INLINE Vec logarithm(Vec x) { NATIVE_BY_LANE(std::log(v)); }
 NATIVE_INLINE Vec log_one_plus(Vec x) { NATIVE_BY_LANE(std::log1p(v)); }
 NATIVE_INLINE Vec exponential_minus_one(Vec x) { NATIVE_BY_LANE(std::expm1(v)); }
+NATIVE_INLINE Vec one_over_sigmoid(Vec x) { NATIVE_BY_LANE(1 + std::exp(-v)); }
 NATIVE_INLINE Vec hyperbolic_tangent(Vec x) { NATIVE_BY_LANE(std::tanh(v)); }
 NATIVE_INLINE Vec sine(Vec x) { NATIVE_BY_LANE(std::sin(v)); }
 NATIVE_INLINE Vec cosine(Vec x) { NATIVE_BY_LANE(std::cos(v)); }
@@ -51,6 +52,8 @@ constexpr S LOG2_E = 1.44269504f;
 constexpr S LN_2_HIGH = 0.693359375f, LN_2_LOW = -2.12194440e-4f;
 // From the first on exp is infinite; below the second it stays at about the smallest normal float.
 constexpr S EXP_MAX = 89.0f, EXP_MIN = -87.3f;
+// Powers of two that a normal float can be, and still can after a factor of sqrt(2).
+constexpr S POWER_MAX = 127.0f, POWER_MIN = -125.0f;
 constexpr int MANTISSA_BITS = 23, EXPONENT_BIAS = 127;
 
 NATIVE_INLINE Vec exponential(Vec x) {
@@ -69,6 +72,21 @@ NATIVE_INLINE Vec exponential(Vec x) {
     // Half of 2^n, for 2^128 is no float; the shift drops all of ROUNDER but n.
     const Bits power = ((Bits)shifted << MANTISSA_BITS) + ((EXPONENT_BIAS - 1) << MANTISSA_BITS);
     return polynomial(rest, coefficients) * (Vec)power * 2;
+}
+
+// 1 + exp(-x), near enough for a sigmoid: what the exponent loses by being rounded, the one beside it hides.
+NATIVE_INLINE Vec one_over_sigmoid(Vec x) {
+    const S coefficients[] = {1.0f,
+                              6.931469776e-01f,
+                              2.402224208e-01f,
+                              5.550733745e-02f,
+                              9.671512812e-03f,
+                              1.326472721e-03f};
+    const Vec turned = x * -LOG2_E;
+    const Vec held = smaller(splat(POWER_MAX), larger(splat(POWER_MIN), turned)); // an undefined x stays
+    const Vec shifted = held + ROUNDER;
+    const Vec share = polynomial(held - (shifted - ROUNDER), coefficients);
+    return 1 + (Vec)((Bits)share + ((Bits)shifted << MANTISSA_BITS));
 }
 
 // log((1 + s) / (1 - s)) for s^2 <= 1/9.
@@ -166,7 +184,7 @@ NATIVE_INLINE Vec cosine(Vec x) {
 
 #endif
 
-NATIVE_INLINE Vec sigmoid(Vec x) { return 1 / (1 + exponential(-x)); }
+NATIVE_INLINE Vec sigmoid(Vec x) { return 1 / one_over_sigmoid(x); }
 
 // log(1 + exp(x)), without overflow.
 NATIVE_INLINE Vec soft_plus(Vec x) {

@@ -34,7 +34,7 @@ static void write_one_hot(const Answers& a, long column, const float* target) {
 }
 
 static S cross_entropy(const Answers& a) {
-    const Value& logits = a.outputs;
+    const Value logits = a.outputs;
     Vec loss{};
     for (long b = 0; b < a.columns; b += LANES) {
         Vec most = load(logits.data + b);
@@ -74,7 +74,7 @@ static void write_numbers(const Answers& a, long column, const float* target) {
 }
 
 static S mean_squared_error(const Answers& a) {
-    const Value& outputs = a.outputs;
+    const Value outputs = a.outputs;
     Vec loss{};
     for (int c = 0; c < outputs.width; ++c)
         for (long b = 0; b < a.columns; b += LANES) {

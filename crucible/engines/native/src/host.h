@@ -31,14 +31,14 @@ static void embedding_differentiate(Node& node, const Frame&, Columns at) {
 }
 
 static void spread_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     each_vector(node, frame, at, [&](long channel, long step, long c) {
         store(y.data + channel * y.row + step + c, load(operand(x, y, channel, step, c)));
     });
 }
 
 static void spread_backward(Node& node, const Frame& frame, Columns at) {
-    const Value& y = node.y;
+    const Value y = node.y;
     give(node, 0, frame, at,
          [&](long channel, long step, long c) { return load(y.slope + channel * y.row + step + c); });
 }

@@ -1,8 +1,11 @@
 // What callers see of the library: the choice of a variant, and threads that hand jobs to it.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -14,7 +17,7 @@ namespace native {
 extern const Variant avx512, avx2, generic, precise;
 
 // Raised with every change of the records in request.h or of the rows that algebra.py writes.
-constexpr int32_t ABI_VERSION = 6;
+constexpr int32_t ABI_VERSION = 7;
 constexpr size_t ALIGNMENT = 64;
 
 static const Variant* best_variant() {
@@ -73,10 +76,44 @@ class Workspace {
 
 static bool has_end(int32_t status) { return status < STOPPED; }
 
+// One of the places that requests share, each in its turn: whoever asked first is the next to have one.
+class Place {
+  public:
+    explicit Place(const Request& request) : turns_(*request.turns) {
+        std::unique_lock<std::mutex> lock(guard_);
+        const int64_t own = turns_.num_asked++;
+        const auto is_cancelled = [&] { return __atomic_load_n(request.is_cancelled, __ATOMIC_RELAXED); };
+        const auto is_free = [&] { return turns_.num_held < request.num_places || is_cancelled(); };
+        while (turns_.num_served != own || !is_free())
+            changed_.wait_for(lock, std::chrono::milliseconds(20)); // nobody tells of the cancelling
+        ++turns_.num_served;
+        is_held = !is_cancelled();
+        turns_.num_held += is_held;
+        changed_.notify_all();
+    }
+    ~Place() {
+        const std::lock_guard<std::mutex> lock(guard_);
+        turns_.num_held -= is_held;
+        changed_.notify_all();
+    }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+
+    bool is_held; // false where the work was cancelled
+
+  private:
+    static std::mutex guard_;
+    static std::condition_variable changed_;
+    Turns& turns_;
+};
+std::mutex Place::guard_;
+std::condition_variable Place::changed_;
+
 static void work(const Variant& variant, const Request& request, const std::vector<int64_t>& order,
                  std::atomic<int64_t>& next) {
     Workspace workspace;
-    for (int64_t i = next++; i < int64_t(order.size()); i = next++) {
+    const Place place(request);
+    for (int64_t i = next++; place.is_held && i < int64_t(order.size()); i = next++) {
         if (__atomic_load_n(request.is_cancelled, __ATOMIC_RELAXED)) return;
         const int64_t job = order[i];
         void* memory = workspace.zeroed(variant.job_bytes(request, job));

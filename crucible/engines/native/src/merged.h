@@ -203,7 +203,7 @@ static void fill_biases(const Value& y, const Chain& chain, const Frame& frame, 
 }
 
 static void merged_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Chain chain = chain_applied(node, frame);
     const bool is_filled = chain.taps > 1;
     if (is_filled) fill_biases(y, chain, frame, node.record->dilation);
@@ -213,7 +213,7 @@ static void merged_forward(Node& node, const Frame& frame, Columns at) {
 }
 
 static void merged_backward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Chain chain = chain_applied(node, frame);
     if (!node.wants[0]) return;
     multiply({chain.maps, 1, chain.row, chain.tap(), y.slope, y.row, reach_of(node, frame), x.slope, x.row,
@@ -221,7 +221,7 @@ static void merged_backward(Node& node, const Frame& frame, Columns at) {
 }
 
 static void add_map_slopes(const Node& node, const Chain& chain, const Frame& frame, long columns) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const long reach = reach_of(node, frame);
     if (is_along_inputs(chain)) {
         add_outer({y.slope, y.row, chain.rows, x.data, x.row, chain.columns, chain.row, chain.map_slopes,

@@ -49,20 +49,20 @@ static void declare_affine(Node& node) {
 }
 
 static void affine_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     apply(node, 0, 1, 0, y.width, x.data + at.first, x.row, y.data + at.first, y.row, at.count,
           reach_of(node, frame), false);
 }
 
 static void affine_backward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     if (!node.wants[0]) return;
     apply_transposed(node, 0, 0, y.width, y.slope + at.first, y.row, x.slope + at.first, x.row, at.count,
                      reach_of(node, frame), node.adds[0]);
 }
 
 static void affine_differentiate(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     add_weight_slopes(node, 0, 0, y.width, y.slope + at.first, y.row, x.data + at.first, x.row, at.count,
                       reach_of(node, frame), frame.scratch);
     add_row_sums(y.slope + at.first, y.row, y.width, at.count, weight_slopes(node, 1));
@@ -86,7 +86,7 @@ template <class Visit> NATIVE_INLINE void each_range(long columns, long reach, i
 }
 
 static void depthwise_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const long reach = reach_of(node, frame);
     for (long channel = 0; channel < y.width; ++channel) {
         const S* from = x.data + channel * x.row;
@@ -105,7 +105,7 @@ static void depthwise_forward(Node& node, const Frame& frame, Columns at) {
 }
 
 static void depthwise_backward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const long reach = reach_of(node, frame);
     if (!node.wants[0]) return;
     for (long channel = 0; channel < y.width; ++channel) {
@@ -125,7 +125,7 @@ static void depthwise_backward(Node& node, const Frame& frame, Columns at) {
 }
 
 static void depthwise_differentiate(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const long reach = reach_of(node, frame);
     const Block& block = node.blocks[0];
     for (long channel = 0; channel < y.width; ++channel) {

@@ -69,7 +69,7 @@ class Network {
         for (long i = 0; i < shape_.num_records; ++i) {
             if (nodes_[i].record->scan) {
                 i = scan_forward_from(i);
-            } else if (nodes_[i].y.slope || !trains_) { // training needs only what its loss depends on
+            } else if (is_computed(nodes_[i])) {
                 nodes_[i].row->forward(nodes_[i], frame, all_columns(nodes_[i].y, frame));
             }
         }
@@ -131,9 +131,15 @@ class Network {
         node.slot = NO_SLOT;
         node.store = record.store < 0 ? nullptr : &nodes_[record.store];
         for (int k = 0; k < MOST_INPUTS && record.inputs[k] >= 0; ++k) {
-            node.inputs[k] = &nodes_[record.inputs[k]];
-            node.wants[k] = shape_.records[record.inputs[k]].op != INPUT_ROW;
+            Node& named = nodes_[record.inputs[k]];
+            node.inputs[k] = named.is_input ? named.inputs[0] : &named;
+            node.wants[k] = node.inputs[k]->record->op != INPUT_ROW;
             node.num_inputs = k + 1;
+        }
+        node.is_input = node.row->reduces && node.inputs[0]->y.steps == 1;
+        if (node.is_input) {
+            node.y = node.inputs[0]->y;
+            return;
         }
         if (node.row->shape) {
             node.row->shape(node, frame);
@@ -146,6 +152,9 @@ class Network {
         place_blocks(i);
         if (node.row->saved) node.saved = arena_.take(node.row->saved(node, frame));
     }
+
+    // Training needs only what its loss depends on.
+    bool is_computed(const Node& node) const { return !node.is_input && (node.y.slope || !trains_); }
 
     void reserve(long padded) {
         if (widest_ < padded) widest_ = padded;
@@ -221,12 +230,12 @@ class Network {
     }
 
     static bool may_hand_over(const Node& node) {
-        const Value& x = node.inputs[0]->y;
+        const Value x = node.inputs[0]->y;
         return node.row->in_place && node.slot != NO_SLOT && x.row == node.y.row && x.width == node.y.width;
     }
 
     void hold_slot(Node& node) {
-        const Value& y = node.y;
+        const Value y = node.y;
         for (int s = 0; s < num_slots_; ++s) {
             if (!slots_[s].is_free || slots_[s].row != y.row || slots_[s].width < y.width) continue;
             slots_[s].is_free = false;

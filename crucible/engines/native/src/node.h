@@ -49,6 +49,7 @@ struct Node {
     Value y;
     Node* inputs[MOST_INPUTS];
     int num_inputs;
+    bool is_input;           // whether it reduces a single step, and so is its input itself
     Node* store;             // of a state
     bool wants[MOST_INPUTS]; // whether an input's gradient is wanted
     bool adds[MOST_INPUTS];  // whether it is added to what is there
@@ -79,6 +80,7 @@ struct Row {
     bool in_place;                            // whether the first input's gradient may overwrite the output's
     // Makes the value hold a map instead of examples; null where it holds these.
     void (*shape)(Node&, const Frame&);
+    bool reduces; // whether it makes one step of all of them
 };
 
 NATIVE_INLINE const Value& input(const Node& node, int i) { return node.inputs[i]->y; }

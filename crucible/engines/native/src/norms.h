@@ -31,7 +31,7 @@ template <bool CENTRED> NATIVE_INLINE void save_statistics(Node& node, const Val
 }
 
 template <bool CENTRED> static void norm_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const long columns = y.steps * frame.batch;
     const S *gain = weights(node, 0), *bias = CENTRED ? weights(node, 1) : nullptr;
     for (long c = at.first; c < at.first + at.count; c += LANES) {
@@ -45,7 +45,7 @@ template <bool CENTRED> static void norm_forward(Node& node, const Frame& frame,
 }
 
 template <bool CENTRED> static void norm_differentiate(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const S *means = node.saved, *inverses = node.saved + y.steps * frame.batch;
     for (long channel = 0; channel < y.width; ++channel) {
         Vec gain{}, bias{};
@@ -61,8 +61,9 @@ template <bool CENTRED> static void norm_differentiate(Node& node, const Frame& 
 
 // dx = inverse * (g dy - mean(g dy) - xhat * mean(g dy xhat)); the first mean is absent without centring.
 template <bool CENTRED> static void norm_backward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     if (!node.wants[0]) return;
+    const bool adds = node.adds[0];
     const S *gain = weights(node, 0), share = S(1) / x.width;
     const S *means = node.saved, *inverses = node.saved + y.steps * frame.batch;
     for (long c = at.first; c < at.first + at.count; c += LANES) {
@@ -80,7 +81,7 @@ template <bool CENTRED> static void norm_backward(Node& node, const Frame& frame
             const Vec from_mean = load(x.data + channel * x.row + c) - mean;
             const Vec result = inverse * (slope - plain - from_mean * along);
             S* to = x.slope + channel * x.row + c;
-            store(to, node.adds[0] ? load(to) + result : result);
+            store(to, adds ? load(to) + result : result);
         }
     }
 }

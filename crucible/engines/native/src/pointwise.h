@@ -38,7 +38,7 @@ struct Gelu {
 };
 
 struct Silu {
-    NATIVE_INLINE Vec value(Vec x) { return x / (1 + exponential(-x)); }
+    NATIVE_INLINE Vec value(Vec x) { return x / one_over_sigmoid(x); }
     NATIVE_INLINE Vec slope(Vec x, Vec) {
         const Vec gate = sigmoid(x);
         return gate * (1 + x * (1 - gate));
@@ -98,7 +98,7 @@ struct Absolute {
 };
 
 template <class Activation> static void activation_forward(Node& node, const Frame&, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Runs runs = runs_of(x, y, at);
     for (long run = 0; run < runs.count; ++run) {
         const S* from = x.data + run * x.row + at.first;
@@ -108,8 +108,9 @@ template <class Activation> static void activation_forward(Node& node, const Fra
 }
 
 template <class Activation> static void activation_backward(Node& node, const Frame&, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     if (!node.wants[0]) return;
+    const bool adds = node.adds[0];
     const Runs runs = runs_of(x, y, at);
     for (long run = 0; run < runs.count; ++run) {
         const long x_start = run * x.row + at.first, y_start = run * y.row + at.first;
@@ -117,7 +118,7 @@ template <class Activation> static void activation_backward(Node& node, const Fr
             const Vec rate = Activation::slope(load(x.data + x_start + i), load(y.data + y_start + i));
             const Vec slope = rate * load(y.slope + y_start + i);
             S* to = x.slope + x_start + i;
-            store(to, node.adds[0] ? load(to) + slope : slope);
+            store(to, adds ? load(to) + slope : slope);
         }
     }
 }
@@ -125,7 +126,7 @@ template <class Activation> static void activation_backward(Node& node, const Fr
 static void declare_gain(Node& node) { add_block(node, 1, node.y.width); }
 
 static void scale_forward(Node& node, const Frame&, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     for (long channel = 0; channel < y.width; ++channel) {
         const Vec gain = splat(weights(node, 0)[channel]);
         for (long c = at.first; c < at.first + at.count; c += LANES)
@@ -134,20 +135,21 @@ static void scale_forward(Node& node, const Frame&, Columns at) {
 }
 
 static void scale_backward(Node& node, const Frame&, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     if (!node.wants[0]) return;
+    const bool adds = node.adds[0];
     for (long channel = 0; channel < y.width; ++channel) {
         const Vec gain = splat(weights(node, 0)[channel]);
         for (long c = at.first; c < at.first + at.count; c += LANES) {
             S* to = x.slope + channel * x.row + c;
             const Vec slope = gain * load(y.slope + channel * y.row + c);
-            store(to, node.adds[0] ? load(to) + slope : slope);
+            store(to, adds ? load(to) + slope : slope);
         }
     }
 }
 
 static void scale_differentiate(Node& node, const Frame&, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     for (long channel = 0; channel < y.width; ++channel) {
         Vec total{};
         for (long c = at.first; c < at.first + at.count; c += LANES)

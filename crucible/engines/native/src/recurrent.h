@@ -18,7 +18,7 @@ template <int GATES> static void declare_cell(Node& node) {
 
 // Give the input of a cell the slopes of its gates' rows, and their weights theirs.
 NATIVE_INLINE void cell_input_backward(Node& node, const Frame& frame, const Saved& gates, long rows) {
-    const Value& x = input(node, 0);
+    const Value x = input(node, 0);
     const long columns = columns_of(node, frame);
     add_weight_slopes(node, INPUT_WEIGHT, 0, rows, gates.data, gates.row, x.data, x.row, columns, 0,
                       frame.scratch);
@@ -76,7 +76,7 @@ NATIVE_INLINE void gru_look_back(Node& node, const Frame& frame, long start) {
 }
 
 static void gru_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame);
     const long width = y.width, batch = frame.batch;
     apply(node, INPUT_WEIGHT, INPUT_BIAS, 0, 3 * width, x.data, x.row, gates.data, gates.row, at.count, 0,
@@ -113,7 +113,7 @@ NATIVE_INLINE Vec gru_slopes(const Saved& gates, const Saved& hidden, long width
 }
 
 static void gru_backward(Node& node, const Frame& frame, Columns at) {
-    const Value& y = node.y;
+    const Value y = node.y;
     const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame),
                 carried = gru_step(node, frame);
     const long width = y.width, batch = frame.batch;
@@ -156,7 +156,7 @@ static long lstm_saved(const Node& node, const Frame& frame) {
 }
 
 static void lstm_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Saved gates = lstm_gates(node, frame), cells = lstm_cells(node, frame);
     const long width = y.width, batch = frame.batch;
     const S* bias = weights(node, HIDDEN_BIAS);
@@ -198,7 +198,7 @@ NATIVE_INLINE Vec lstm_slopes(const Saved& gates, long width, long channel, long
 }
 
 static void lstm_backward(Node& node, const Frame& frame, Columns at) {
-    const Value& y = node.y;
+    const Value y = node.y;
     const Saved gates = lstm_gates(node, frame), cells = lstm_cells(node, frame);
     const Saved states = lstm_carried(node, frame, 0), carried = lstm_carried(node, frame, 1);
     const long width = y.width, batch = frame.batch;
@@ -231,7 +231,7 @@ static long scan_saved(const Node& node, const Frame& frame) {
 }
 
 static void scan_forward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Saved rows = {node.saved, saved_row(node, frame)};
     apply(node, 0, 1, 0, 2 * y.width, x.data, x.row, rows.data, rows.row, at.count, 0, false);
     for (long channel = 0; channel < y.width; ++channel)
@@ -246,7 +246,7 @@ static void scan_forward(Node& node, const Frame& frame, Columns at) {
 }
 
 static void scan_backward(Node& node, const Frame& frame, Columns at) {
-    const Value &x = input(node, 0), &y = node.y;
+    const Value x = input(node, 0), y = node.y;
     const Saved rows = {node.saved, saved_row(node, frame)};
     const bool is_signed = node.record->is_signed;
     for (long channel = 0; channel < y.width; ++channel)

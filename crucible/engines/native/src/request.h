@@ -35,6 +35,11 @@ struct Examples {
 // rung; DROPPED it ends where it stands, and only its last exams are left to do. The first three have an end.
 enum Status : int32_t { OK = 0, TIMED_OUT = 1, OUT_OF_MEMORY = 2, STOPPED = 3, PAUSED = 4, DROPPED = 5 };
 
+// Of requests that run side by side: threads at work, and those that asked for that and had their turn.
+struct Turns {
+    int64_t num_held, num_asked, num_served;
+};
+
 // Jobs J of one task: programs of N records and P scalars each, S seeds, K steps, B examples a step.
 struct Request {
     int64_t num_jobs;
@@ -62,6 +67,8 @@ struct Request {
     int32_t* statuses;     // [J] in and out
     int64_t* num_done;     // atomic: jobs that have an end so far
     int32_t* is_cancelled; // atomic: set by the caller to end all work
+    int32_t num_places;    // threads that may be at work, of all requests with the same turns
+    Turns* turns;
 };
 
 // One program on one batch: inputs [B][T][F], targets [B][P][L], parameters and gradients in flat order.

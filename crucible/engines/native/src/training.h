@@ -13,6 +13,8 @@ using native::Request;
 
 // torch.optim.Adam's defaults.
 constexpr double BETA_1 = 0.9, BETA_2 = 0.999, ADAM_EPSILON = 1e-8;
+// Sums that are taken side by side, so that none waits for the one before.
+constexpr int NORM_CHAINS = 4;
 // Examples that one forward pass of an exam takes.
 constexpr long EXAM_BATCH = 64;
 
@@ -46,9 +48,15 @@ struct Optimizer {
     }
 
     S norm() const {
-        Vec total{};
-        for (long i = 0; i < count; i += LANES) total += load(slopes + i) * load(slopes + i);
-        return std::sqrt(sum_of(total));
+        Vec totals[NORM_CHAINS] = {};
+        long i = 0;
+        for (; i + NORM_CHAINS * LANES <= count; i += NORM_CHAINS * LANES)
+            for (int chain = 0; chain < NORM_CHAINS; ++chain) {
+                const Vec slope = load(slopes + i + chain * LANES);
+                totals[chain] += slope * slope;
+            }
+        for (; i < count; i += LANES) totals[0] += load(slopes + i) * load(slopes + i);
+        return std::sqrt(sum_of((totals[0] + totals[1]) + (totals[2] + totals[3])));
     }
 
     // Go on after so many steps.
@@ -61,15 +69,17 @@ struct Optimizer {
         beta_1_power *= BETA_1, beta_2_power *= BETA_2;
         const S rate = S(learning_rate / (1 - beta_1_power));
         const S correction = S(1 / std::sqrt(1 - beta_2_power));
-        for (long i = 0; i < count; i += LANES) {
-            const Vec slope = load(slopes + i) * clip;
-            const Vec mean = load(means + i) + S(1 - BETA_1) * (slope - load(means + i));
-            const Vec square = S(BETA_2) * load(squares + i) + S(1 - BETA_2) * slope * slope;
-            store(means + i, mean);
-            store(squares + i, square);
-            store(values + i,
-                  load(values + i) - rate * mean / (square_root(square) * correction + S(ADAM_EPSILON)));
-            store(slopes + i, Vec{});
+        S *value = values, *slope = slopes, *mean = means, *square = squares;
+        for (const S* end = slopes + count; slope < end;
+             value += LANES, slope += LANES, mean += LANES, square += LANES) {
+            const Vec clipped = load(slope) * clip;
+            const Vec next = load(mean) + S(1 - BETA_1) * (clipped - load(mean));
+            const Vec next_square = S(BETA_2) * load(square) + S(1 - BETA_2) * clipped * clipped;
+            store(mean, next);
+            store(square, next_square);
+            store(value,
+                  load(value) - rate * next / (square_root(next_square) * correction + S(ADAM_EPSILON)));
+            store(slope, Vec{});
         }
     }
 };
