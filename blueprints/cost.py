@@ -15,18 +15,15 @@ def flops(graph: Graph, width: int, time: int, language: Language = LANGUAGE) ->
     A multiply-add counts as two. A pool reads every step of its input; any other op is paid for each step
     of its output; a loop for each repetition.
     """
-    return sum(_node_flops(graph, index, width, time, language) for index in range(1, len(graph.nodes)))
-
-
-def _node_flops(graph: Graph, index: int, width: int, time: int, language: Language) -> int:
-    node = graph.nodes[index]
-    if node.body is not None:
-        times = int(node.attribute("repeat")) if node.op == LOOP else time
-        return times * flops(node.body, width, time, language)
-    if node.op not in language.table:
-        return 0
-    op = language.table[node.op]
-    x = graph.input_types(index)[0]
-    steps = x.steps(time) if op.pools else node.type.steps(time)
-    w_out = node.type.channels(width)
-    return steps * op.flops(x.channels(width) if op.arity == 1 else w_out, w_out, resolve(node, width))
+    nodes, total = graph.nodes, 0
+    widths = [node.type.channels(width) for node in nodes]
+    for node, w_out in zip(nodes, widths, strict=True):
+        if node.body is not None:
+            times = int(node.attribute("repeat")) if node.op == LOOP else time
+            total += times * flops(node.body, width, time, language)
+        elif node.op in language.table:
+            op, source = language.table[node.op], node.inputs[0]
+            paid = nodes[source].type if op.pools else node.type
+            w_in = widths[source] if op.arity == 1 else w_out
+            total += paid.steps(time) * op.flops(w_in, w_out, resolve(node, width))
+    return total

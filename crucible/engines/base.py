@@ -35,8 +35,8 @@ class Engine(ABC):
     #: Raised whenever a change of the engine may change a result.
     version: int
     device: torch.device
-    #: Jobs that are enough for one call, where `train` may be called in several threads at once; None where
-    #: one call should have all.
+    #: Jobs that are enough for one call, where `train` may be called in several threads at once and tells its
+    #: progress when the training begins; None where one call should have all.
     cohort: int | None = None
 
     @property

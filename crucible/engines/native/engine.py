@@ -350,7 +350,8 @@ def _run(loaded: Library, batch: _Batch, variant: str, progress: Progress | None
 
 
 def _new_jobs(thread: threading.Thread, batch: _Batch) -> Iterator[int]:
-    """Yield from time to time how many jobs have ended since, the last time when the request has."""
+    """Yield how many jobs have ended since, at once, from time to time, and when the request has."""
+    yield 0
     while True:
         thread.join(POLL_S)
         is_over = not thread.is_alive()

@@ -24,6 +24,9 @@ DISSOLVED = frozenset({LOOP, SCAN})
 #: Attributes that say into how many parts an op divides its width or its work, or how many rows it has.
 PARTS = ("heads", "experts", "divisor", "vocabulary")
 NONE = -1
+NO_INPUTS = (NONE, NONE, NONE)
+#: The settings of an op without attributes.
+NO_SETTINGS = (1, 1, 0, 1, 0)
 _STORE = FIELDS.index("store")
 
 
@@ -85,20 +88,15 @@ class _Writer:
             return self._add_loop(signature, inputs, offset, steps, scan)
         if signature.op == SCAN:
             return self._add_scan(signature, inputs, offset)
-        attributes = dict(signature.attributes)
         self.records.append(
             [
                 self.rows[ALIASES.get(signature.op, signature.op)],
                 *inputs,
-                *[NONE] * (3 - len(inputs)),
+                *NO_INPUTS[len(inputs) :],
                 signature.width,
                 int(steps or signature.sequence),
                 offset,
-                attributes.get("kernel", 1),
-                attributes.get("dilation", 1),
-                attributes.get("signed", 0),
-                next((attributes[name] for name in PARTS if name in attributes), 1),
-                attributes.get("full", 0),
+                *(_settings(signature) if signature.attributes else NO_SETTINGS),
                 scan,
                 NONE,
             ]
@@ -133,6 +131,18 @@ class _Writer:
             if node.signature.op == STATE:
                 self.records[places[index]][_STORE] = places[body.stores[node.signature.attribute("index")]]
         return places[body.output]
+
+
+def _settings(signature: Signature) -> tuple[int, ...]:
+    """Return what a record has of an op's attributes."""
+    attributes = dict(signature.attributes)
+    return (
+        attributes.get("kernel", 1),
+        attributes.get("dilation", 1),
+        attributes.get("signed", 0),
+        next((attributes[name] for name in PARTS if name in attributes), 1),
+        attributes.get("full", 0),
+    )
 
 
 def _body(signature: Signature) -> Body:
