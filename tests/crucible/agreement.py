@@ -84,8 +84,9 @@ BOUNDS = {
     torch.float64: Bound(loss=1e-12, gradient=1e-11, gradient_floor=1.0, bit=2.0**-50),
     torch.float32: Bound(loss=2e-5, gradient=2e-4, gradient_floor=5e-4, bit=2.0**-22),
 }
-#: How many times farther from the truth an engine may be than a program takes itself by rounding.
-LEEWAY = 10
+#: How many times farther from the truth an engine may be than a move by the last bits takes a program. Every
+#: op rounds, and loops unrolled a program has some fifty of them; parameters move but once.
+LEEWAY = 50
 #: Draws of parameters that differ by rounding, of each size.
 NUM_MOVES = 16
 
@@ -156,9 +157,10 @@ def assert_agrees(
     A program may amplify rounding by itself: a norm of nearly equal features does, a loop of squares, a sine
     of something great. Beyond the bound, what is found may be `LEEWAY` times as far off as the farthest of
     these: `peer`, a plain computation in the same dtype, and the truth at parameters that differ in their
-    last bits. A program may also stand beside a switch: of two features within rounding of one another
-    either may be the greater, or one is that near to the bend of a RELU, and gradients jump. So what is found
-    may also be as far off as the truth at parameters that differ by `LEEWAY` times their last bits.
+    last bits, where a zero differs as a one does: without it features would stay equal whose difference an
+    engine's rounding makes. A program may also stand beside a switch: of two features within rounding of one
+    another either may be the greater, or one is that near to the bend of a RELU, and gradients jump. So what
+    is found may also be as far off as the truth at parameters that differ by `LEEWAY` times their last bits.
     """
     are_finite = [bool(torch.as_tensor(value).isfinite().all()) for value in found]
     assert are_finite == [bool(torch.as_tensor(value).isfinite().all()) for value in peer], message
@@ -168,11 +170,12 @@ def assert_agrees(
     if all(gap <= most or not finite for gap, most, finite in zip(gaps, bounds, are_finite, strict=True)):
         return
     generator = torch.Generator().manual_seed(0)
+    sizes_P = torch.where(flat_P == 0, 1, flat_P).double()
     allowed = [[LEEWAY * gap for gap in _gaps(peer, truth)]]
     for _ in range(NUM_MOVES):
         for bits, times in ((1, LEEWAY), (LEEWAY, 1)):
             signs_P = torch.randint(2, flat_P.shape, generator=generator, dtype=torch.float64) * 2 - 1
-            moved = truth_at(flat_P * (1 + bits * bound.bit * signs_P))
+            moved = truth_at(flat_P + bits * bound.bit * signs_P * sizes_P)
             allowed.append([times * gap for gap in _gaps(moved, truth)])
     for gap, most, finite, *by_rounding in zip(gaps, bounds, are_finite, *allowed, strict=True):
         assert not finite or gap <= most + max(by_rounding), (gap, most, max(by_rounding), message)

@@ -33,6 +33,12 @@ def drawn_from_core(seed: int) -> Blueprint:
 HARD: dict[str, tuple[Blueprint, Task, int, int]] = {
     "a loop of squares, in float32": (drawn(84), Xor(), 84, 6),
     "sines of something great, in float64": (drawn(21317), TOYS["pooled_cross_entropy-embedding"], 317, 32),
+    "norms of features that are equal, in float64": (
+        drawn(140943),
+        TOYS["pooled_cross_entropy-embedding"],
+        943,
+        32,
+    ),
     "two steps that are the greatest, in float32": (drawn_from_core(1000512), Temporal(), 512, 31),
 }
 

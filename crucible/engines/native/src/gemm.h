@@ -138,14 +138,71 @@ struct Outer {
     S* scratch; // CHUNK * padded
 };
 
+// Columns [low, high) of the right rows that tap `tap` multiplies.
+struct Reach {
+    long low, high, offset;
+};
+
+NATIVE_INLINE Reach reach_of_tap(const Outer& o, int tap, long start, long end) {
+    const long offset = tap * o.shift;
+    return {start > -offset ? start : -offset, end < o.columns - offset ? end : o.columns - offset, offset};
+}
+
+// R left rows from `r` on by LANES / R right rows from `w` on, each pair in a vector of its own over columns.
+// A right row beyond the last is read as the last, and its sums are dropped.
+template <int R> static void dot_tile(const Outer& o, int tap, long r, long w) {
+    constexpr int V = LANES / R;
+    const Reach reach = reach_of_tap(o, tap, 0, o.columns);
+    const S* left = o.left + r * o.left_row + reach.offset;
+    const S* rights[V];
+    for (int v = 0; v < V; ++v)
+        rights[v] = o.right + (w + v < o.width ? w + v : o.width - 1) * o.right_row;
+    Vec sums[LANES] = {};
+    for (long c = reach.low; c < reach.high; c += LANES) {
+        Vec a[R];
+#pragma GCC unroll 4
+        for (int i = 0; i < R; ++i) a[i] = load(left + i * o.left_row + c);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) {
+            const Vec b = load(rights[v] + c);
+#pragma GCC unroll 4
+            for (int i = 0; i < R; ++i) sums[i * V + v] += a[i] * b;
+        }
+    }
+    const Vec totals = sums_of(sums);
+    for (int i = 0; i < R; ++i)
+        for (int v = 0; v < V && w + v < o.width; ++v)
+            o.y[tap * o.y_tap + (r + i) * o.padded + w + v] += totals[i * V + v];
+}
+
+template <int R> NATIVE_INLINE void row_of_dots(const Outer& o, int tap, long r) {
+    for (long w = 0; w < o.width; w += LANES / R) dot_tile<R>(o, tap, r, w);
+}
+
+static void add_dots(const Outer& o) {
+    constexpr int MOST = LANES >= 16 ? 4 : 2;
+    for (int tap = 0; tap < o.taps; ++tap) {
+        long r = 0;
+        for (; r + MOST <= o.rows; r += MOST) row_of_dots<MOST>(o, tap, r);
+        for (; r + 2 <= o.rows; r += 2) row_of_dots<2>(o, tap, r);
+        if (r < o.rows) row_of_dots<1>(o, tap, r);
+    }
+}
+
+// Whether it costs less to add up the lanes of all sums than to transpose the right rows. Of the two works,
+// about so many times as much goes into a transposed scalar as into the end of a sum.
+constexpr long SCALARS_A_SUM = 12;
+NATIVE_INLINE bool has_few_sums(const Outer& o) {
+    return o.taps * o.rows * o.width * SCALARS_A_SUM < o.padded * o.columns;
+}
+
 static void add_outer(const Outer& o) {
+    if (has_few_sums(o)) return add_dots(o);
     for (long start = 0; start < o.columns; start += CHUNK) {
         const long end = start + CHUNK < o.columns ? start + CHUNK : o.columns;
         transpose(o.right + start, o.right_row, o.width, end - start, o.scratch, o.padded);
         for (int tap = 0; tap < o.taps; ++tap) {
-            const long offset = tap * o.shift;
-            const long low = start > -offset ? start : -offset;
-            const long high = end < o.columns - offset ? end : o.columns - offset;
+            const auto [low, high, offset] = reach_of_tap(o, tap, start, end);
             if (low >= high) continue;
             multiply({o.left + low + offset, o.left_row, 1, 0, o.scratch + (low - start) * o.padded, o.padded,
                       0, o.y + tap * o.y_tap, o.padded, nullptr, true, o.rows, o.padded, high - low, 1});

@@ -45,48 +45,43 @@ NATIVE_INLINE Saved gru_hidden(const Node& node, const Frame& frame) {
     const long row = saved_row(node, frame);
     return {node.saved + 3 * node.y.width * row, row};
 }
-NATIVE_INLINE Saved gru_step(const Node& node, const Frame& frame) {
+NATIVE_INLINE Saved gru_carried(const Node& node, const Frame& frame) {
     return {node.saved + 4 * node.y.width * saved_row(node, frame), frame.batch};
 }
 static long gru_saved(const Node& node, const Frame& frame) {
-    return 4 * node.y.width * saved_row(node, frame) + 2 * node.y.width * frame.batch;
+    return 4 * node.y.width * saved_row(node, frame) + node.y.width * frame.batch;
 }
 
-// What the hidden weights add at one step: to r and z in place, and U_n h + c beside.
+// What the hidden weights add at one step: to r and z in place, and U_n h + c beside. The bias of r and z is
+// left out.
 NATIVE_INLINE void gru_look_back(Node& node, const Frame& frame, long start) {
-    const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame),
-                bias = gru_step(node, frame);
-    const long width = node.y.width, batch = frame.batch;
-    const S *c = weights(node, HIDDEN_BIAS), *before = node.y.data + start - batch;
+    const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame);
+    const long width = node.y.width, row = node.y.row, batch = frame.batch;
+    const S *c = weights(node, HIDDEN_BIAS) + 2 * width, *before = node.y.data + start - batch;
     if (start > 0) {
-        apply(node, HIDDEN_WEIGHT, HIDDEN_BIAS, 0, 2 * width, before, node.y.row, bias.data, batch, batch, 0,
-              false);
-        apply(node, HIDDEN_WEIGHT, HIDDEN_BIAS, 2 * width, width, before, node.y.row, hidden.data + start,
+        apply(node, HIDDEN_WEIGHT, -1, 0, 2 * width, before, row, gates.data + start, gates.row, batch, 0,
+              true);
+        apply(node, HIDDEN_WEIGHT, HIDDEN_BIAS, 2 * width, width, before, row, hidden.data + start,
               hidden.row, batch, 0, false);
+        return;
     }
-    for (long row = 0; row < 3 * width; ++row)
-        for (long i = 0; i < batch; i += LANES) {
-            if (row < 2 * width) {
-                const Vec added = start > 0 ? load(bias.at(row, i)) : splat(c[row]);
-                store(gates.at(row, start + i), load(gates.at(row, start + i)) + added);
-            } else if (start == 0) {
-                store(hidden.at(row - 2 * width, i), splat(c[row]));
-            }
-        }
+    for (long channel = 0; channel < width; ++channel)
+        for (long i = 0; i < batch; i += LANES) store(hidden.at(channel, i), splat(c[channel]));
 }
 
 static void gru_forward(Node& node, const Frame& frame, Columns at) {
     const Value x = input(node, 0), y = node.y;
     const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame);
     const long width = y.width, batch = frame.batch;
+    const S* bias = weights(node, HIDDEN_BIAS);
     apply(node, INPUT_WEIGHT, INPUT_BIAS, 0, 3 * width, x.data, x.row, gates.data, gates.row, at.count, 0,
           false);
     for (long start = 0; start < at.count; start += batch) {
         gru_look_back(node, frame, start);
         for (long channel = 0; channel < width; ++channel)
             for (long c = start; c < start + batch; c += LANES) {
-                const Vec r = sigmoid(load(gates.at(channel, c)));
-                const Vec z = sigmoid(load(gates.at(width + channel, c)));
+                const Vec r = sigmoid(load(gates.at(channel, c)) + bias[channel]);
+                const Vec z = sigmoid(load(gates.at(width + channel, c)) + bias[width + channel]);
                 const Vec n = hyperbolic_tangent(load(gates.at(2 * width + channel, c)) +
                                                  r * load(hidden.at(channel, c)));
                 S* state = y.data + channel * y.row + c;
@@ -115,7 +110,7 @@ NATIVE_INLINE Vec gru_slopes(const Saved& gates, const Saved& hidden, long width
 static void gru_backward(Node& node, const Frame& frame, Columns at) {
     const Value y = node.y;
     const Saved gates = gru_gates(node, frame), hidden = gru_hidden(node, frame),
-                carried = gru_step(node, frame);
+                carried = gru_carried(node, frame);
     const long width = y.width, batch = frame.batch;
     for (long start = at.count - batch; start >= 0; start -= batch) {
         const bool is_last = start == at.count - batch;

@@ -72,6 +72,17 @@ NATIVE_INLINE S sum_of(Vec x) {
     return fold<1>(x, all)[0];
 }
 
+// Lane i is the sum of vector i: in each round lanes of two vectors come side by side and are added up.
+NATIVE_INLINE Vec sums_of(Vec (&x)[LANES]) {
+    typename Count<LANES>::Type all;
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < half; ++i)
+            x[i] = low_halves(x[i], x[i + half], all) + high_halves(x[i], x[i + half], all);
+    return x[0];
+}
+
 // Transpose LANES rows from `from[r] + column` into `square`, which column c of them becomes row c of.
 #if NATIVE_LANES == 16
 // Within each quarter: scalars of two vectors in turn, or pairs of them; HALF 0 takes lower ones, 1 upper.
