@@ -48,7 +48,8 @@ def train_plainly(job: Job, task: Task, device: torch.device) -> dict[str, float
         optimizer.step()
         losses.append(loss.detach())
         norms.append(norm)
-    statistics = curve_statistics(torch.stack(losses).cpu().numpy(), torch.stack(norms).cpu().numpy(), task)
+    losses_1K, norms_1K = (torch.stack(values)[None].cpu().numpy() for values in (losses, norms))
+    (statistics,) = curve_statistics(losses_1K, norms_1K, task)
     return {
         "test": _accuracy(model, splits.test, device),
         "validation": _accuracy(model, splits.validation, device),
