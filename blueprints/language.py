@@ -123,9 +123,9 @@ class Language:
         node = graph.nodes[index]
         if node.body is not None:
             return body_parameters(self, node.body, width)
-        widths = [graph.nodes[i].type.channels(width) for i in node.inputs]
+        w_in = graph.nodes[node.inputs[0]].type.channels(width) if node.inputs else 0
         attributes = tuple(resolve(node, width).items())
-        return op_parameters(self, node.op, widths[0] if widths else 0, node.type.channels(width), attributes)
+        return op_parameters(self, node.op, w_in, node.type.channels(width), attributes)
 
 
 @lru_cache(maxsize=4096)

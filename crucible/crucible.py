@@ -143,18 +143,18 @@ class Crucible:
         if not tasks or not seeds:
             raise CrucibleError(f"{len(tasks)} tasks and {len(seeds)} seeds; expected at least one of each")
         runs = [Run(b, task, seed) for b in blueprints for task in tasks for seed in seeds]
+        size = len(tasks) * len(seeds)
         with _garbage_uncollected():
             results, prepared = self._run_jobs(runs, fingerprints, True, progress)
-        size = len(tasks) * len(seeds)
-        return [
-            self._describe(
-                blueprint,
-                results[i * size : (i + 1) * size],
-                prepared[blueprint.id, tasks[0]].program.num_slot_parameters,
-                max(prepared[blueprint.id, task].flops for task in tasks),
-            )
-            for i, blueprint in enumerate(blueprints)
-        ]
+            return [
+                self._describe(
+                    blueprint,
+                    results[i * size : (i + 1) * size],
+                    prepared[blueprint.id, tasks[0]].program.num_slot_parameters,
+                    max(prepared[blueprint.id, task].flops for task in tasks),
+                )
+                for i, blueprint in enumerate(blueprints)
+            ]
 
     def describe(
         self, blueprint: Blueprint, tasks: Sequence[Task], results: Sequence[TaskResult]
@@ -201,9 +201,10 @@ class Crucible:
         results: list[TaskResult | None] = [None] * len(runs)
         prepared: dict[tuple[str, Task], _Prepared] = {}
         num_rejected = 0
+        for run in runs:
+            _check(*run)
         with Pipeline(self._engine, fingerprints=fingerprints, progress=progress) as pipeline:
             for i, (blueprint, task, seed) in enumerate(runs):
-                _check(blueprint, task, seed)
                 key = (blueprint.id, task)
                 if key not in prepared:
                     prepared[key] = self._prepare(blueprint, task)

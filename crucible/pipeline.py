@@ -14,7 +14,7 @@ from curricula.task import Task
 
 #: Calls of the engine side by side: one trains while the other makes ready, or takes its results apart.
 NUM_CALLS = 2
-#: Jobs of the first call, so that no core waits long; each call after it has twice as many.
+#: Jobs of the first call, so that no core waits long; each after it has twice as many, up to `Engine.cohort`.
 FIRST_COHORT = 64
 
 #: Where the caller wants a job's result, and the job.
@@ -27,9 +27,10 @@ class Pipeline:
     """Takes jobs one by one; hands them to an engine in as many calls as suit it.
 
     An engine that wants all jobs of a task in one call (`Engine.cohort` is absent) trains in the caller's
-    thread. Otherwise calls run in threads of their own, and `progress` is still told in the caller's. No two
-    threads make ready at once, where each would wait for the other's turn of the interpreter. Leaving the
-    context early, by an error or an interrupt, ends the calls.
+    thread. Otherwise calls run in threads of their own, and `progress` is still told in the caller's. The
+    caller does not go on before a call's training begins: of two threads that make ready each would wait for
+    the other's turn of the interpreter. Leaving the context early, by an error or an interrupt, ends the
+    calls.
     """
 
     def __init__(self, engine: Engine, *, fingerprints: bool, progress: Progress | None) -> None:
@@ -37,7 +38,7 @@ class Pipeline:
         self._fingerprints = fingerprints
         self._progress = progress
         self._cohort = engine.cohort
-        self._size = FIRST_COHORT
+        self._size = min(FIRST_COHORT, self._cohort or FIRST_COHORT)
         self._waiting: dict[Task, list[Entry]] = defaultdict(list)
         self._calls: list[tuple[Sequence[Entry], Future[list[TaskResult]]]] = []
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
@@ -50,7 +51,7 @@ class Pipeline:
         """Take a job whose result belongs in `place`."""
         entries = self._waiting[task]
         entries.append((place, job))
-        if self._cohort and len(entries) >= min(self._size, self._cohort):
+        if self._cohort and len(entries) >= self._size:
             self._launch(task)
 
     def finish(self) -> list[tuple[int, TaskResult]]:
@@ -77,7 +78,7 @@ class Pipeline:
             future = self._executor.submit(self._train, jobs, task, partial(self._note, index))
             future.add_done_callback(lambda _: self._news.put((index, None)))
         self._calls.append((entries, future))
-        self._size *= 2
+        self._size = min(2 * self._size, self._cohort or self._size)
         while index not in self._begun:
             self._listen()
 
@@ -97,7 +98,7 @@ class Pipeline:
         if num_new is None:
             self._num_over += 1
             self._calls[index][1].result()
-        elif num_new and self._progress is not None:
+        elif self._progress is not None:
             self._progress(num_new)
 
     def __enter__(self) -> "Pipeline":

@@ -26,7 +26,7 @@ class InterpreterEngine(Engine):
         self._rows = {op: row for op, row in rows.items() if op not in (kernels or {})}
         self._batched = batched
         self._reported: frozenset[str] = frozenset()
-        self._lock = threading.Lock()
+        self._reporting, self._batching = threading.Lock(), threading.Lock()
 
     def missing_ops(self, ops: Iterable[str]) -> frozenset[str]:
         """Return the ops that the table has no row for."""
@@ -65,11 +65,13 @@ class InterpreterEngine(Engine):
     def _train_batched(
         self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
     ) -> list[TaskResult]:
-        with self._lock:
+        with self._batching:
+            if progress is not None:
+                progress(0)
             return self._batched.train(jobs, task, fingerprints=fingerprints, progress=progress)
 
     def _report(self, names: frozenset[str]) -> None:
-        with self._lock:
+        with self._reporting:
             is_new = not names <= self._reported
             self._reported |= names
         if is_new:

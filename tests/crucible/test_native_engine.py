@@ -103,6 +103,18 @@ def test_activations_and_their_slopes_are_as_near_the_truth_as_is_said(op: str, 
         assert error.max() < 1e-6, f"{error.max()} at {x[error.argmax()]}"
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("op", ["SIGMOID", "SILU"])
+def test_gates_are_closed_and_open_at_the_ends_of_what_a_float_can_be(op: str, variant: str) -> None:
+    if variant not in variants_here():
+        pytest.skip(f"the processor has no {variant}")
+    ends = [-np.inf, -3e38, -1e30, -200, -88.5, -87.5, -1, 0]
+    x = np.array([*ends, *(-end for end in ends)], np.float32)
+    values, _ = library.load_library().activate(op, x, variant)
+    true = ACTIVATIONS[op](torch.from_numpy(x).double()).float().numpy()
+    np.testing.assert_allclose(values, true, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("op", ACTIVATIONS)
 def test_what_is_undefined_stays_undefined(op: str) -> None:
     values, _ = library.load_library().activate(op, np.full(16, np.nan, np.float32), variants_here()[0])

@@ -73,7 +73,6 @@ def test_results_come_to_their_places_in_calls_that_grow_to_the_cohort(short_xor
     assert [results[seed].seed for seed in range(500)] == list(range(500))
     assert engine.sizes == [FIRST_COHORT, 128, 128, 128, 500 - FIRST_COHORT - 3 * 128]
     assert sum(told) == 500
-    assert min(told) > 0
     assert "MainThread" not in engine.threads
 
 

@@ -20,6 +20,7 @@ from crucible.engines.native import library
 from crucible.engines.native.algebra import Workload, simplify
 from crucible.engines.native.library import LOSS_IDS, Examples, Library, Question, Request, load_library
 from crucible.engines.native.records import Records, build_records
+from crucible.errors import CrucibleError
 from crucible.evaluation import TaskResult
 from crucible.heads import LOSSES, check_split, checked_splits, inputs_as_floats, targets_as_floats
 from crucible.initialisation import initial_parameters
@@ -62,6 +63,8 @@ class NativeEngine(InterpreterEngine):
         effort: Effort = FULL,
         algebra: bool = True,
     ) -> None:
+        if num_workers < 1:
+            raise CrucibleError(f"num_workers = {num_workers}; expected at least 1")
         self.device = torch.device("cpu")
         self.num_workers = num_workers
         self.max_seconds = max_seconds
@@ -111,7 +114,7 @@ class NativeEngine(InterpreterEngine):
             batch = _Batch(own, task, [records[i] for i in cohort], fingerprints, pauses=bool(pauses))
             batch.request.num_threads = min(self.num_workers, len(cohort))
             batch.request.num_places = self.num_workers
-            batch.request.turns = self._turns.ctypes.data
+            batch.share(self._turns)
             batch.request.seconds = self.max_seconds
             batch.request.stop_loss = self.effort.stop_at * task.solved_loss
             for steps, rung in pauses:
@@ -256,6 +259,11 @@ class _Batch:
             num_done=self.num_done.ctypes.data,
             is_cancelled=self.is_cancelled.ctypes.data,
         )
+
+    def share(self, turns: np.ndarray) -> None:
+        """Take turns with other batches."""
+        self.request.turns = turns.ctypes.data
+        self._kept.append(turns)
 
     def _keep(self, array: np.ndarray, kind: type) -> int:
         self._kept.append(np.ascontiguousarray(array, kind))

@@ -52,8 +52,8 @@ constexpr S LOG2_E = 1.44269504f;
 constexpr S LN_2_HIGH = 0.693359375f, LN_2_LOW = -2.12194440e-4f;
 // From the first on exp is infinite; below the second it stays at about the smallest normal float.
 constexpr S EXP_MAX = 89.0f, EXP_MIN = -87.3f;
-// Powers of two that a normal float can be, and still can after a factor of sqrt(2).
-constexpr S POWER_MAX = 127.0f, POWER_MIN = -125.0f;
+// The first power of two that is infinite, and one that is normal, and is so after a factor of sqrt(1/2).
+constexpr S POWER_MAX = 128.0f, POWER_MIN = -125.0f;
 constexpr int MANTISSA_BITS = 23, EXPONENT_BIAS = 127;
 
 NATIVE_INLINE Vec exponential(Vec x) {

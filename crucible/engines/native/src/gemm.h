@@ -1,4 +1,5 @@
-// Matrix products on rows of columns: the register tiles, and gradients of weights by transposed chunks.
+// Matrix products on rows of columns: the register tiles, and gradients of weights by transposed chunks or,
+// where they are few, by dot products.
 // One kernel serves forward, input gradient and weight gradient; only strides differ. It leaves out what the
 // matrices mean.
 #pragma once
@@ -153,6 +154,7 @@ NATIVE_INLINE Reach reach_of_tap(const Outer& o, int tap, long start, long end) 
 template <int R> static void dot_tile(const Outer& o, int tap, long r, long w) {
     constexpr int V = LANES / R;
     const Reach reach = reach_of_tap(o, tap, 0, o.columns);
+    if (reach.low >= reach.high) return;
     const S* left = o.left + r * o.left_row + reach.offset;
     const S* rights[V];
     for (int v = 0; v < V; ++v)

@@ -168,6 +168,7 @@ NATIVE_EXPORT int32_t native_train(const native::Request* request, const char* v
     const std::vector<int64_t> order = native::longest_first(*variant, *request);
     std::atomic<int64_t> next{0};
     std::vector<std::thread> threads;
+    threads.reserve(request->num_threads);
     try {
         for (int32_t i = 1; i < request->num_threads; ++i)
             threads.emplace_back([&] { native::work(*variant, *request, order, next); });

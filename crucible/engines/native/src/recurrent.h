@@ -37,7 +37,7 @@ NATIVE_INLINE void cell_hidden_backward(Node& node, const Frame& frame, const Sa
     add_row_sums(gates.data, gates.row, rows, columns, weight_slopes(node, HIDDEN_BIAS) + from);
 }
 
-// GRU: saved are r, z and n (later their slopes), U_n h + c, and a row of carried slopes.
+// GRU: saved are r, z and n (later their slopes), U_n h + c, and the carried slopes of a step.
 NATIVE_INLINE Saved gru_gates(const Node& node, const Frame& frame) {
     return {node.saved, saved_row(node, frame)};
 }
