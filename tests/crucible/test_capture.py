@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from agreement import OP_PROGRAMS, OPS
+from engine_agreement import OP_PROGRAMS, OPS
 from engines_here import NEEDS_CUDA, bits, jobs_of
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode

@@ -9,7 +9,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from agreement import (
+from engine_agreement import (
     ONCE_WRONG,
     OP_PROGRAMS,
     OPS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from agreement import OP_PROGRAMS, assert_gradients_agree, assert_scores_agree, assert_trainings_agree
+from engine_agreement import OP_PROGRAMS, assert_gradients_agree, assert_scores_agree, assert_trainings_agree
 from engines_here import REFERENCE, Contender, bits, jobs_of
 from toy_tasks import TOYS, Toy
 

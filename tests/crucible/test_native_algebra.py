@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from agreement import BOUNDS, Bound, assert_agrees, assert_scores_agree, assert_trainings_agree
+from engine_agreement import BOUNDS, Bound, assert_agrees, assert_scores_agree, assert_trainings_agree
 from engines_here import bits, jobs_of
 from hypothesis import given
 from hypothesis import strategies as st

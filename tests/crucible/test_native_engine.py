@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from agreement import ONCE_WRONG, OP_PROGRAMS, OPS, assert_gradients_agree
+from engine_agreement import ONCE_WRONG, OP_PROGRAMS, OPS, assert_gradients_agree
 from engines_here import jobs_of
 from toy_tasks import TOYS, Toy
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from agreement import OP_PROGRAMS, OPS, assert_gradients_agree, assert_trainings_agree
+from engine_agreement import OP_PROGRAMS, OPS, assert_gradients_agree, assert_trainings_agree
 from engines_here import NEEDS_CUDA, Contender, bits, jobs_of
 from persistent_host import compiler
 

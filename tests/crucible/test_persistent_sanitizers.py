@@ -38,7 +38,7 @@ from crucible.initialisation import initial_parameters
 from crucible.program import build_program
 from curricula.temporal import Temporal
 from curricula.xor import Xor
-from agreement import OP_PROGRAMS
+from engine_agreement import OP_PROGRAMS
 from persistent_host import HostLauncher
 
 torch.set_num_threads(1)

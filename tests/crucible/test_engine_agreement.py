@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from agreement import OP_PROGRAMS, assert_gradients_agree
+from engine_agreement import OP_PROGRAMS, assert_gradients_agree
 from engines_here import Contender
 from torch import Tensor
 from toy_tasks import TOYS
