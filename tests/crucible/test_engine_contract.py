@@ -1,7 +1,7 @@
 """What every engine owes: the gradients of the modules, the reference's trainings, one job one result.
 
 The engines that must do so are the batched one, the native one and, its kernels compiled for this host, the
-persistent one. How near is near stands in agreement.py, what becomes of runs that fail in
+persistent one. How near is near stands in engine_agreement.py, what becomes of runs that fail in
 test_engine_failures.py, and what one engine alone promises in a file of its own.
 """
 
