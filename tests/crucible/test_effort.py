@@ -274,7 +274,7 @@ def test_a_deadline_holds_beyond_a_rung() -> None:
     task = Temporal(epochs=20_000)
     effort = Effort(rungs=(Rung(steps=0.001, kept=0.5),))
     engine = NativeEngine(max_seconds=0.5, effort=effort)
-    late, dropped = engine.train(jobs_of(["TANH"] * 2, task, seeds=[0, 1]), task)
+    late, dropped = engine.train(jobs_of(["GRU GRU"] * 2, task, seeds=[0, 1]), task)
     if late.status == "ok":
         late, dropped = dropped, late
     assert (late.status, late.reason) == ("timed_out", "not done after 0.5 seconds")

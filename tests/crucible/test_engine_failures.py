@@ -89,10 +89,10 @@ def test_a_task_that_breaks_its_word_is_refused(head, any_engine: Contender) -> 
 
 def test_a_job_ends_at_its_deadline_and_the_others_do_not(any_engine: Contender) -> None:
     task, quick = Temporal(epochs=20_000), Temporal(epochs=1)
-    (late,) = any_engine.make(max_seconds=0.2).train(jobs_of(["TANH"], task), task)
+    (late,) = any_engine.make(max_seconds=0.2).train(jobs_of(["GRU GRU"], task), task)
     assert (late.status, late.score) == ("timed_out", 0.0)
     assert late.reason == "not done after 0.2 seconds"
-    (done,) = any_engine.make(max_seconds=60).train(jobs_of(["TANH"], quick), quick)
+    (done,) = any_engine.make(max_seconds=60).train(jobs_of(["GRU GRU"], quick), quick)
     assert done.status == "ok"
 
 

@@ -202,7 +202,7 @@ def test_on_a_device_trainings_agree_with_the_reference(random_blueprints: list[
 def test_on_a_device_deadlines_and_interruptions_end_jobs() -> None:
     task = Temporal(epochs=20_000)
     engine = PersistentEngine(CudaLauncher(torch.device("cuda")), max_seconds=0.2)
-    (late,) = engine.train(jobs_of(["TANH"], task), task)
+    (late,) = engine.train(jobs_of(["GRU GRU"], task), task)
     assert late.status == "timed_out"
 
     def interrupt(num_new: int) -> None:
