@@ -32,9 +32,10 @@ from blueprints import CORE_LANGUAGE, LANGUAGE, Blueprint
 from crucible.crucible import num_cores
 from crucible.engines.base import Job
 from crucible.engines.native.algebra import map_work, simplify
-from crucible.engines.native.engine import NativeEngine, workload_of
+from crucible.engines.native.engine import NativeEngine
 from crucible.engines.native.library import load_library
 from crucible.engines.native.records import build_records
+from crucible.engines.native.task_arrays import workload_of
 from crucible.program import Program, build_program
 from curricula.task import Task
 from curricula.temporal import Temporal

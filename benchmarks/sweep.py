@@ -9,7 +9,7 @@ from typing import Any
 
 from cpu_rows import full_work
 from gemm_floor import training_gemm_flops
-from throughput_sample import WIDTH, draw_sample, one_of_each_stratum
+from throughput_sample import WIDTH, draw_sample
 
 from crucible.engines.workers import WorkerPool
 from crucible.program import build_program
@@ -43,23 +43,23 @@ def measure_sweep(tasks: list[Task], num: int, num_workers: int) -> list[dict[st
 
 
 def one_size(task: Task, size: int, num: int, num_workers: int) -> dict[str, Any]:
-    """Train `size` blueprints in this process, which must be fresh; return what it took.
+    """Train `size` blueprints a call in this process, which must be fresh; return what it took.
 
-    Fewer than `num` are one from each stratum of FLOPs of `num`, so that small samples hold the same mix.
+    Where that is fewer than `num`, calls follow one another until `num` are trained: the same ones as in one
+    call of `num`, in another order.
     """
     imported = _peak_bytes()
-    sample = draw_sample(max(size, num), "random")
-    if size < num:
-        sample = one_of_each_stratum(sample, task, WIDTH, size)
-        random.Random(size).shuffle(sample)  # strata come cheapest first, as no batch of a search does
+    sample = list(draw_sample(max(size, num), "random"))
+    random.Random(0).shuffle(sample)
     programs = [build_program(blueprint.graph, task, WIDTH) for blueprint in sample]
     tflops = sum(training_gemm_flops(program, task) for program in programs) / 1e12
     del programs
     task.splits(0)
     with full_work(WIDTH, num_workers) as crucible:
-        crucible.evaluate(sample[:1], [task], [0])  # what is loaded at its first use is no size's cost
+        crucible.evaluate(sample[:1], [task], [1])  # what is loaded at its first use is no size's cost
         start = time.perf_counter()
-        crucible.evaluate(sample, [task], [0])
+        for first in range(0, len(sample), size):
+            crucible.evaluate(sample[first : first + size], [task], [0])
         seconds = time.perf_counter() - start
     return {
         "task": task.name,
@@ -69,7 +69,7 @@ def one_size(task: Task, size: int, num: int, num_workers: int) -> dict[str, Any
         "seconds": seconds,
         "tflops": tflops,
         "seconds_per_tflop": seconds / tflops,
-        "blueprints_per_s": size / seconds,
+        "blueprints_per_s": len(sample) / seconds,
         "memory_mb": (_peak_bytes() - imported) / 1e6,
     }
 

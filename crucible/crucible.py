@@ -143,12 +143,13 @@ class Crucible:
         if not tasks or not seeds:
             raise CrucibleError(f"{len(tasks)} tasks and {len(seeds)} seeds; expected at least one of each")
         runs = [Run(b, task, seed) for b in blueprints for task in tasks for seed in seeds]
-        size = len(tasks) * len(seeds)
+        size, engine_id = len(tasks) * len(seeds), self.engine_id
         with _garbage_uncollected():
             results, prepared = self._run_jobs(runs, fingerprints, True, progress)
             return [
                 self._describe(
                     blueprint,
+                    engine_id,
                     results[i * size : (i + 1) * size],
                     prepared[blueprint.id, tasks[0]].program.num_slot_parameters,
                     max(prepared[blueprint.id, task].flops for task in tasks),
@@ -162,14 +163,20 @@ class Crucible:
         """Return the evaluation that holds `results` and what the blueprint costs on `tasks`."""
         graph, width, language = blueprint.graph, self.width, self._language
         most = max(flops(graph, width, _longest(task), language) for task in tasks)
-        return self._describe(blueprint, results, num_parameters(graph, width, language), most)
+        own = num_parameters(graph, width, language)
+        return self._describe(blueprint, self.engine_id, results, own, most)
 
     def _describe(
-        self, blueprint: Blueprint, results: Sequence[TaskResult], num_parameters: int, flops: int
+        self,
+        blueprint: Blueprint,
+        engine_id: str,
+        results: Sequence[TaskResult],
+        num_parameters: int,
+        flops: int,
     ) -> Evaluation:
         return Evaluation(
             blueprint_id=blueprint.id,
-            engine_id=self.engine_id,
+            engine_id=engine_id,
             results=tuple(results),
             num_parameters=num_parameters,
             flops=flops,

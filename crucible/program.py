@@ -1,11 +1,11 @@
 """A blueprint in its host as plain data that any process can train; leaves training to the engines."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import sqrt
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from blueprints.graph import INPUT, SCAN, STATE, Graph
 from blueprints.language import LANGUAGE, Language, body_parameters, op_parameters, resolve
@@ -52,13 +52,13 @@ class Signature:
         return dict(self.attributes)[name]
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramNode:
-    """One op of a program, its inputs (indices of earlier nodes) and its parameters."""
+class ProgramNode(NamedTuple):
+    """One op of a program, its inputs (indices of earlier nodes), its parameters and their scalars."""
 
     signature: Signature
     inputs: tuple[int, ...]
     parameters: tuple[Parameter, ...]
+    size: int
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,12 @@ class Program:
     @cached_property
     def num_parameters(self) -> int:
         """Trainable scalars, host included."""
-        return sum(parameter.size for parameter in self.parameters)
+        return sum([node.size for node in self.nodes])
 
     @property
     def num_slot_parameters(self) -> int:
         """Trainable scalars of the blueprint alone."""
-        host = (*self.nodes[1].parameters, *self.nodes[-1].parameters)
-        return self.num_parameters - sum(parameter.size for parameter in host)
+        return self.num_parameters - self.nodes[1].size - self.nodes[-1].size
 
     @property
     def input_kind(self) -> InputKind:
@@ -166,7 +165,7 @@ class Program:
 
     def values_per_example(self, time: int) -> int:
         """Return the scalars that one example of `time` steps leaves behind, those of bodies included."""
-        return sum(_values(node.signature, time) for node in self.nodes)
+        return sum([_values(node.signature, time) for node in self.nodes])
 
 
 def _values(signature: Signature, time: int) -> int:
@@ -187,7 +186,7 @@ def build_program(graph: Graph, task: Task, width: int, language: Language = LAN
     if is_sequence != head.is_per_step:
         op = HOST_MEAN if is_sequence else HOST_SPREAD
         signature = Signature(op, (), (width,), (is_sequence,), width, head.is_per_step)
-        nodes.append(ProgramNode(signature, (len(nodes) - 1,), ()))
+        nodes.append(ProgramNode(signature, (len(nodes) - 1,), (), 0))
     pooled = len(nodes) - 1
     nodes.append(_affine(HOST_READOUT, width, task.output_width, pooled, sequence=head.is_per_step))
     return Program(tuple(nodes), pooled, graph, width, head)
@@ -200,13 +199,13 @@ def _inputs(task: Task, width: int) -> list[ProgramNode]:
     """
     if task.input == "linear":
         entry = Signature(INPUT, (), (), (), task.input_width, True)
-        return [ProgramNode(entry, (), ()), _affine(HOST_INPUT, task.input_width, width, 0, sequence=True)]
+        return [ProgramNode(entry, (), (), 0), _affine(HOST_INPUT, task.input_width, width, 0, sequence=True)]
     symbols = task.input_width
     weight = Parameter(name="weight", shape=(symbols, width), bound=1.0)
     lookup = Signature(HOST_EMBEDDING, (("vocabulary", symbols),), (1,), (True,), width, True)
     return [
-        ProgramNode(Signature(INPUT, (), (), (), 1, True), (), ()),
-        ProgramNode(lookup, (0,), (weight,)),
+        ProgramNode(Signature(INPUT, (), (), (), 1, True), (), (), 0),
+        ProgramNode(lookup, (0,), (weight,), weight.size),
     ]
 
 
@@ -219,12 +218,13 @@ def _nodes(graph: Graph, width: int, language: Language, shift: int = 0) -> list
         attributes = tuple(resolve(node, width).items()) if node.attributes else ()
         seen = (tuple([widths[i] for i in node.inputs]), tuple([sequences[i] for i in node.inputs]))
         if node.body is None:
-            signature, parameters = _row(language, node.op, attributes, *seen, w_out, sequence)
+            signature, parameters, size = _row(language, node.op, attributes, *seen, w_out, sequence)
         else:
             body = Body(tuple(_nodes(node.body, width, language)), node.body.output, node.body.stores)
             signature = Signature(node.op, tuple(sorted(attributes)), *seen, w_out, sequence, body)
-            parameters = tuple(body_parameters(language, node.body, width))
-        nodes.append(ProgramNode(signature, tuple([i + shift for i in node.inputs]), parameters))
+            parameters, size = _with_size(body_parameters(language, node.body, width))
+        inputs = tuple([i + shift for i in node.inputs])
+        nodes.append(ProgramNode(signature, inputs, parameters, size))
     return nodes
 
 
@@ -237,17 +237,21 @@ def _row(
     sequences: tuple[bool, ...],
     width: int,
     sequence: bool,
-) -> tuple[Signature, tuple[Parameter, ...]]:
+) -> tuple[Signature, tuple[Parameter, ...], int]:
     """Return what a node without a body is and has: programs differ, their nodes repeat."""
     parameters = op_parameters(language, op, widths[0] if widths else 0, width, attributes)
-    return Signature(op, tuple(sorted(attributes)), widths, sequences, width, sequence), parameters
+    signature = Signature(op, tuple(sorted(attributes)), widths, sequences, width, sequence)
+    return signature, *_with_size(parameters)
 
 
 @lru_cache(maxsize=1024)
 def _affine(op: str, w_in: int, w_out: int, source: int, *, sequence: bool) -> ProgramNode:
     shapes: Sequence[tuple[str, tuple[int, ...]]] = (("weight", (w_out, w_in)), ("bias", (w_out,)))
-    return ProgramNode(
-        Signature(op, (), (w_in,), (sequence,), w_out, sequence),
-        (source,),
-        tuple(Parameter(name=name, shape=shape, bound=1 / sqrt(w_in)) for name, shape in shapes),
-    )
+    parameters = [Parameter(name=name, shape=shape, bound=1 / sqrt(w_in)) for name, shape in shapes]
+    signature = Signature(op, (), (w_in,), (sequence,), w_out, sequence)
+    return ProgramNode(signature, (source,), *_with_size(parameters))
+
+
+def _with_size(parameters: Iterable[Parameter]) -> tuple[tuple[Parameter, ...], int]:
+    own = tuple(parameters)
+    return own, sum([parameter.size for parameter in own])

@@ -106,7 +106,10 @@ class Task(ABC):
 
     @abstractmethod
     def probe(self) -> torch.Tensor:
-        """Return the fixed probe set, inputs of 256 examples, on which fingerprints are taken."""
+        """Return the fixed probe set, inputs of 256 examples, on which fingerprints are taken.
+
+        As with splits, never write into it: it may be cached and shared.
+        """
 
     @property
     def chance(self) -> float:

@@ -82,9 +82,7 @@ class Temporal(Task):
 
     def probe(self) -> torch.Tensor:
         """Return 256 fixed streams of the training length, half of them with the pattern."""
-        rng = np.random.default_rng((_STREAM, 1))
-        (split,) = _draw(self, rng, self.train_length, (NUM_PROBES,))
-        return split.inputs
+        return _probe(self)
 
     def _sizes_by_length(self) -> dict[int, tuple[int, ...]]:
         """Return the sizes of the splits that share a length, in the order train, validation, test."""
@@ -103,6 +101,12 @@ def _splits(task: Temporal, seed: int) -> Splits:
         for split in _draw(task, rng, length, sizes)
     )
     return Splits(train=train, validation=validation, test=test)
+
+
+@lru_cache(maxsize=64)
+def _probe(task: Temporal) -> torch.Tensor:
+    (split,) = _draw(task, np.random.default_rng((_STREAM, 1)), task.train_length, (NUM_PROBES,))
+    return split.inputs
 
 
 def _draw(task: Temporal, rng: np.random.Generator, length: int, sizes: tuple[int, ...]) -> list[Split]:

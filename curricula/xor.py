@@ -61,7 +61,7 @@ class Xor(Task):
 
     def probe(self) -> torch.Tensor:
         """Return 256 fixed points, 64 around every corner."""
-        return _draw(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
+        return _probe(self)
 
 
 @lru_cache(maxsize=64)
@@ -71,6 +71,11 @@ def _splits(task: Xor, seed: int) -> Splits:
         _draw(task, rng, size) for size in (task.num_train, task.num_validation, task.num_test)
     )
     return Splits(train=train, validation=validation, test=test)
+
+
+@lru_cache(maxsize=64)
+def _probe(task: Xor) -> torch.Tensor:
+    return _draw(task, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
 
 
 def _draw(task: Xor, rng: np.random.Generator, size: int) -> Split:

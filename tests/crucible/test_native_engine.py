@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from engine_agreement import ONCE_WRONG, OP_PROGRAMS, OPS, assert_gradients_agree
-from engines_here import jobs_of
+from engines_here import bits, jobs_of
 from toy_tasks import TOYS, Toy
 
 from blueprints import Blueprint, parse
@@ -156,3 +156,14 @@ def test_its_sources_say_what_they_are_for_and_stay_short() -> None:
         assert re.match(r"// [A-Z].*", lines[0]), f"{path.name} does not open with a sentence"
         assert len(lines) <= 500, path.name
         assert max(map(len, lines)) <= 110, path.name
+
+
+def test_examples_at_hand_are_those_of_the_task_and_the_seeds_asked_for() -> None:
+    """An engine keeps the examples of its last calls; of as many tasks as here, it keeps not all."""
+    tasks = [Xor(epochs=2), Xor(epochs=2, sigma=0.5), Temporal(epochs=1), Xor(epochs=2, num_distractors=3)]
+    engine = NativeEngine()
+    for seeds in ([0, 1], [1, 0], [1, 1], [2, 0], [0, 1]):
+        for task in tasks:
+            jobs = jobs_of(["TANH", "GRU"], task, seeds=seeds)
+            alone = [bits(result) for job in jobs for result in NativeEngine().train([job], task)]
+            assert [bits(result) for result in engine.train(jobs, task)] == alone

@@ -70,7 +70,8 @@ def nodes_of(op: Op, width: int) -> Iterator[ProgramNode]:
                 width=channels,
                 sequence=out.time == "sequence",
             )
-            yield ProgramNode(signature, (), op.parameters(width, channels, resolved))
+            parameters = tuple(op.parameters(width, channels, resolved))
+            yield ProgramNode(signature, (), parameters, sum(p.size for p in parameters))
 
 
 def tensors_of(

@@ -5,7 +5,7 @@ a target, D width of the host.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,13 @@ from crucible.engines.interpreter import InterpreterEngine
 from crucible.engines.kernels import Kernel
 from crucible.engines.native import library
 from crucible.engines.native.algebra import Workload, simplify
-from crucible.engines.native.library import LOSS_IDS, Examples, Library, Question, Request, load_library
+from crucible.engines.native.library import LOSS_IDS, Library, Question, Request, load_library
 from crucible.engines.native.records import Records, build_records
+from crucible.engines.native.task_arrays import TaskArrays
 from crucible.errors import CrucibleError
 from crucible.evaluation import TaskResult
-from crucible.heads import LOSSES, check_split, checked_splits, inputs_as_floats, targets_as_floats
+from crucible.heads import LOSSES, check_split, inputs_as_floats, targets_as_floats
 from crucible.initialisation import initial_parameters
-from crucible.minibatches import minibatches
 from crucible.program import Program
 from crucible.statistics import CLIP_EPSILON, CLIP_NORM, SMOOTHING, curve_statistics, judged
 from curricula.task import Split, Task
@@ -33,6 +33,8 @@ from curricula.task import Split, Task
 POLL_S = 0.05
 #: Jobs of one call while others are prepared.
 COHORT = 256
+#: Sets of a task's examples that an engine keeps at hand.
+NUM_KEPT = 2
 #: The variant that computes in float64.
 PRECISE = "precise"
 
@@ -74,6 +76,8 @@ class NativeEngine(InterpreterEngine):
         self.variant = variant or self._library.variant
         batched = BatchedEngine("cpu", num_workers, kernels, max_seconds=max_seconds)
         super().__init__(self._library.rows, batched, kernels)
+        self._arrays: dict[Hashable, TaskArrays] = {}  # the latest comes last
+        self._arranging = threading.Lock()
         self._turns = np.zeros(library.NUM_TURNS, np.int64)
         # Rungs compare jobs, and batches want all that they can get.
         self.cohort = None if effort.rungs or kernels else COHORT
@@ -106,12 +110,13 @@ class NativeEngine(InterpreterEngine):
         progress: Progress | None,
         pauses: Sequence[tuple[int, Rung]],
     ) -> list[TaskResult]:
-        records = self._records_of(jobs, task)
+        arrays = self._arrays_of(jobs, task)
+        records = self._records_of(jobs, arrays.workload)
         state_bytes = [3 * 4 * job.program.num_parameters for job in jobs]
         results = []
         for cohort in cohorts(state_bytes):  # which bound the memory, whether or not they are thinned
             own = [jobs[i] for i in cohort]
-            batch = _Batch(own, task, [records[i] for i in cohort], fingerprints, pauses=bool(pauses))
+            batch = _Batch(own, task, arrays, [records[i] for i in cohort], fingerprints, pauses=bool(pauses))
             batch.request.num_threads = min(self.num_workers, len(cohort))
             batch.request.num_places = self.num_workers
             batch.share(self._turns)
@@ -126,9 +131,19 @@ class NativeEngine(InterpreterEngine):
             results += batch.results()
         return results
 
-    def _records_of(self, jobs: Sequence[Job], task: Task) -> list[Records]:
+    def _arrays_of(self, jobs: Sequence[Job], task: Task) -> TaskArrays:
+        """Return what the jobs read; calls that follow one another often read the same."""
+        program, seeds = jobs[0].program, tuple(sorted({job.seed for job in jobs}))
+        key = (task, seeds, program.head, program.input_kind, program.input_width, program.output_width)
+        with self._arranging:
+            arrays = self._arrays.pop(key, None) or TaskArrays(program, task, seeds)
+            self._arrays[key] = arrays
+            for oldest in list(self._arrays)[:-NUM_KEPT]:
+                del self._arrays[oldest]
+        return arrays
+
+    def _records_of(self, jobs: Sequence[Job], workload: Workload) -> list[Records]:
         """Return the records of each job; a program that several jobs share is translated once."""
-        workload = workload_of(task, sorted({job.seed for job in jobs}))
         known: dict[int, Records] = {}
         for job in jobs:
             if id(job.program) not in known:
@@ -193,12 +208,13 @@ class _Batch:
         self,
         jobs: Sequence[Job],
         task: Task,
+        arrays: TaskArrays,
         records: Sequence[Records],
         fingerprints: bool,
         *,
         pauses: bool,
     ) -> None:
-        self._jobs, self._task = jobs, task
+        self._jobs, self._task, self._arrays = jobs, task, arrays
         self._kept: list[np.ndarray] = []
         num, num_steps = len(jobs), task.num_steps
         self._losses_JK = np.full((num, num_steps), np.nan, np.float32)
@@ -211,17 +227,9 @@ class _Batch:
         self.num_done = np.zeros(1, np.int64)
         self.num_reported = 0
         self.is_cancelled = np.zeros(1, np.int32)
-        seeds = sorted({job.seed for job in jobs})
-        program = jobs[0].program
-        splits = [checked_splits(program, task, seed) for seed in seeds]
-        self._splits = dict(zip(seeds, splits, strict=True))
-        self._head = program.head
-        probe = task.probe()
-        width = program.width
-        self._fingerprints_JBD = np.zeros((num if fingerprints else 0, len(probe), width), np.float32)
-        order = None
-        if task.batch_size != task.num_train:
-            order = self._keep(np.stack([minibatches(task, seed).numpy() for seed in seeds]), np.int32)
+        self._head = jobs[0].program.head
+        width = jobs[0].program.width
+        self._fingerprints_JBD = np.zeros((num if fingerprints else 0, arrays.num_probes, width), np.float32)
         parameters = [initial_parameters(job.program, job.seed).numpy() for job in jobs]
         starts = _starts([len(p) for p in parameters])
         self.request = Request(
@@ -233,18 +241,8 @@ class _Batch:
             means=self._keep(np.zeros(starts[-1], np.float32), np.float32) if pauses else None,
             squares=self._keep(np.zeros(starts[-1], np.float32), np.float32) if pauses else None,
             parameter_starts=self._keep(starts, np.int64),
-            seeds=self._keep(np.array([seeds.index(job.seed) for job in jobs]), np.int32),
-            order=order,
-            train=self._examples([s.train for s in splits]),
-            validation=self._examples([s.validation for s in splits]),
-            test=self._examples([s.test for s in splits]),
-            probe=Examples(self._inputs([probe]), None, *probe.shape[:2]) if fingerprints else Examples(),
-            input_width=program.nodes[0].signature.width,
-            loss=LOSS_IDS[program.head.loss],
-            batch=task.batch_size,
-            num_steps=num_steps,
+            seeds=self._keep(np.array([arrays.places[job.seed] for job in jobs]), np.int32),
             is_fingerprinting=int(fingerprints),
-            learning_rate=task.learning_rate,
             clip_norm=CLIP_NORM,
             clip_epsilon=CLIP_EPSILON,
             stop_window=min(SMOOTHING, num_steps),
@@ -259,6 +257,7 @@ class _Batch:
             num_done=self.num_done.ctypes.data,
             is_cancelled=self.is_cancelled.ctypes.data,
         )
+        arrays.fill(self.request)
 
     def share(self, turns: np.ndarray) -> None:
         """Take turns with other batches."""
@@ -268,14 +267,6 @@ class _Batch:
     def _keep(self, array: np.ndarray, kind: type) -> int:
         self._kept.append(np.ascontiguousarray(array, kind))
         return self._kept[-1].ctypes.data
-
-    def _examples(self, splits: Sequence[Split]) -> Examples:
-        targets = np.stack([targets_as_floats(self._head, split.targets).numpy() for split in splits])
-        inputs = self._inputs([split.inputs for split in splits])
-        return Examples(inputs, self._keep(targets, np.float32), *splits[0].inputs.shape[:2])
-
-    def _inputs(self, inputs: Sequence[torch.Tensor]) -> int:
-        return self._keep(np.stack([inputs_as_floats(values).numpy() for values in inputs]), np.float32)
 
     def drop_all_but(self, kept: float) -> None:
         """Let the best share `kept` of the jobs that compete go on; the others end where they stand.
@@ -314,20 +305,12 @@ class _Batch:
 
     def _scores(self, index: int) -> dict[str, float]:
         """Return the scores of one job; NaN where it had no exam, or an output was not finite."""
-        score, splits = LOSSES[self._head.loss].score, self._splits[self._jobs[index].seed]
+        score, splits = LOSSES[self._head.loss].score, self._arrays.splits[self._jobs[index].seed]
         validation, test = map(float, self._measures_J2[index])
         return {
             "validation": score(validation, splits.validation.targets),
             "test": score(test, splits.test.targets),
         }
-
-
-def workload_of(task: Task, seeds: Sequence[int]) -> Workload:
-    """Return what training and examining programs on a task mean for their records."""
-    splits = [task.splits(seed) for seed in seeds]
-    inputs = [task.probe(), *(split.inputs for s in splits for split in (s.train, s.validation, s.test))]
-    is_single = all(values.shape[1] == 1 for values in inputs)
-    return Workload(batch=task.batch_size, steps=splits[0].train.inputs.shape[1], is_single=is_single)
 
 
 def _starts(sizes: Sequence[int]) -> np.ndarray:

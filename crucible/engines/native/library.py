@@ -15,7 +15,7 @@ from curricula.heads import LossName
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 7
+ABI_VERSION = 8
 
 #: The rows of the interpreter's table of losses, which src/heads.h holds, in its order.
 LOSS_IDS: Mapping[LossName, int] = {"cross_entropy": 0, "mse": 1}
@@ -31,8 +31,8 @@ class Examples(ctypes.Structure):
     _fields_ = [("inputs", _POINTER), ("targets", _POINTER), ("count", _INT32), ("steps", _INT32)]
 
 
-#: Integers in what requests side by side share: threads at work, and those that asked and had their turn.
-NUM_TURNS = 3
+#: Integers in what requests side by side share, as request.h lists them.
+NUM_TURNS = 4
 
 
 class Request(ctypes.Structure):

@@ -62,12 +62,8 @@ def build_records(program: Program, rows: Mapping[str, int]) -> Records:
     offset = 0
     for node in program.nodes:
         places.append(writer.add(node, [places[i] for i in node.inputs], offset))
-        offset += _size(node)
+        offset += node.size
     return Records(table=np.asarray(writer.records, dtype=np.int32), pooled=places[program.pooled])
-
-
-def _size(node: ProgramNode) -> int:
-    return sum(parameter.size for parameter in node.parameters)
 
 
 @dataclass(slots=True)
@@ -155,4 +151,4 @@ def _after_input(body: Body, offset: int) -> Iterator[tuple[ProgramNode, int]]:
     for node in body.nodes:
         if node is not body.nodes[0]:
             yield node, offset
-        offset += _size(node)
+        offset += node.size

@@ -9,6 +9,9 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include "request.h"
 
@@ -17,7 +20,7 @@ namespace native {
 extern const Variant avx512, avx2, generic, precise;
 
 // Raised with every change of the records in request.h or of the rows that algebra.py writes.
-constexpr int32_t ABI_VERSION = 7;
+constexpr int32_t ABI_VERSION = 8;
 constexpr size_t ALIGNMENT = 64;
 
 static const Variant* best_variant() {
@@ -76,6 +79,23 @@ class Workspace {
 
 static bool has_end(int32_t status) { return status < STOPPED; }
 
+// Moves this thread to core `place` of those that it may use, if as many threads are to work as there are. A
+// new thread often begins on a core that another has, and is left there for milliseconds beside idle ones.
+// Once there it may be moved as ever.
+static void settle(int place, int num_places) {
+#if defined(__linux__)
+    cpu_set_t all, own;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) != num_places) return;
+    int core = -1;
+    for (int num_seen = 0; num_seen <= place; num_seen += CPU_ISSET(core, &all) != 0) ++core;
+    CPU_ZERO(&own);
+    CPU_SET(core, &own);
+    if (!sched_setaffinity(0, sizeof own, &own)) sched_setaffinity(0, sizeof all, &all);
+#else
+    (void)place, (void)num_places;
+#endif
+}
+
 // One of the places that requests share, each in its turn: whoever asked first is the next to have one.
 class Place {
   public:
@@ -88,12 +108,15 @@ class Place {
             changed_.wait_for(lock, std::chrono::milliseconds(20)); // nobody tells of the cancelling
         ++turns_.num_served;
         is_held = !is_cancelled();
-        turns_.num_held += is_held;
+        if (is_held) take();
         changed_.notify_all();
+        lock.unlock();
+        if (is_held && index_ < MOST_TOLD) settle(index_, request.num_places);
     }
     ~Place() {
         const std::lock_guard<std::mutex> lock(guard_);
         turns_.num_held -= is_held;
+        if (is_held && index_ < MOST_TOLD) turns_.held &= ~(int64_t(1) << index_);
         changed_.notify_all();
     }
     Place(const Place&) = delete;
@@ -102,9 +125,18 @@ class Place {
     bool is_held; // false where the work was cancelled
 
   private:
+    static constexpr int MOST_TOLD = 63; // places beyond are not told apart
+
+    void take() {
+        ++turns_.num_held;
+        while (index_ < MOST_TOLD && turns_.held >> index_ & 1) ++index_;
+        if (index_ < MOST_TOLD) turns_.held |= int64_t(1) << index_;
+    }
+
     static std::mutex guard_;
     static std::condition_variable changed_;
     Turns& turns_;
+    int index_ = 0;
 };
 std::mutex Place::guard_;
 std::condition_variable Place::changed_;

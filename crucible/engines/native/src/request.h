@@ -38,6 +38,7 @@ enum Status : int32_t { OK = 0, TIMED_OUT = 1, OUT_OF_MEMORY = 2, STOPPED = 3, P
 // Of requests that run side by side: threads at work, and those that asked for that and had their turn.
 struct Turns {
     int64_t num_held, num_asked, num_served;
+    int64_t held; // a bit for each of the first places
 };
 
 // Jobs J of one task: programs of N records and P scalars each, S seeds, K steps, B examples a step.
