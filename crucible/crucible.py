@@ -142,20 +142,30 @@ class Crucible:
         """Return one evaluation a blueprint, with a result for every task and seed, tasks outermost."""
         if not tasks or not seeds:
             raise CrucibleError(f"{len(tasks)} tasks and {len(seeds)} seeds; expected at least one of each")
-        runs = [Run(b, task, seed) for b in blueprints for task in tasks for seed in seeds]
-        size, engine_id = len(tasks) * len(seeds), self.engine_id
         with _garbage_uncollected():
-            results, prepared = self._run_jobs(runs, fingerprints, True, progress)
-            return [
-                self._describe(
-                    blueprint,
-                    engine_id,
-                    results[i * size : (i + 1) * size],
-                    prepared[blueprint.id, tasks[0]].program.num_slot_parameters,
-                    max(prepared[blueprint.id, task].flops for task in tasks),
-                )
-                for i, blueprint in enumerate(blueprints)
-            ]
+            return self._evaluate(blueprints, tasks, seeds, fingerprints, progress)
+
+    def _evaluate(
+        self,
+        blueprints: Sequence[Blueprint],
+        tasks: Sequence[Task],
+        seeds: Sequence[int],
+        fingerprints: bool,
+        progress: Progress | None,
+    ) -> list[Evaluation]:
+        runs = [Run(b, task, seed) for b in blueprints for task in tasks for seed in seeds]
+        results, prepared = self._run_jobs(runs, fingerprints, True, progress)
+        size, engine_id = len(tasks) * len(seeds), self.engine_id
+        return [
+            self._describe(
+                blueprint,
+                engine_id,
+                results[i * size : (i + 1) * size],
+                prepared[blueprint.id, tasks[0]].program.num_slot_parameters,
+                max([prepared[blueprint.id, task].flops for task in tasks]),
+            )
+            for i, blueprint in enumerate(blueprints)
+        ]
 
     def describe(
         self, blueprint: Blueprint, tasks: Sequence[Task], results: Sequence[TaskResult]
@@ -262,7 +272,10 @@ class Crucible:
 
 @contextmanager
 def _garbage_uncollected() -> Iterator[None]:
-    """Let the search for cycles wait: thousands of plain records would set it off again and again."""
+    """Let the search for cycles wait: thousands of plain records would set it off again and again.
+
+    It comes at the end, so what was built on the way should be gone by then.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
