@@ -44,6 +44,19 @@ def _accuracy(outputs: Tensor, labels: Tensor) -> float:
     return _finite(outputs, right.sum() / _num(labels != IGNORED))
 
 
+def _measured_cross_entropy(outputs: Tensor, labels: Tensor) -> float:
+    return _finite(outputs, _cross_entropy(outputs, labels))
+
+
+def _explained_entropy(nats: float, labels: Tensor) -> float:
+    """Return the share of the labels' entropy that was explained, clipped to [0, 1]; NaN stays NaN."""
+    counts_K = labels[labels != IGNORED].bincount()
+    share_K = counts_K[counts_K > 0].double() / counts_K.sum()
+    if len(share_K) < 2:
+        raise CrucibleError("labels of a split are all of one class; expected some entropy to be explained")
+    return _clipped(1.0 - nats / -float((share_K * share_K.log()).sum()))
+
+
 def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
     counts = ~targets.isnan()
     return torch.where(counts, outputs - targets, 0.0).square().sum() / _num(counts)
@@ -59,7 +72,10 @@ def _determination(mse: float, targets: Tensor) -> float:
     variance = float((flat - flat.nanmean(0)).square().nanmean())
     if not variance:
         raise CrucibleError("targets of a split do not vary; expected some variance that can be explained")
-    share = 1.0 - mse / variance
+    return _clipped(1.0 - mse / variance)
+
+
+def _clipped(share: float) -> float:
     return share if share != share else min(1.0, max(0.0, share))
 
 
@@ -75,6 +91,7 @@ def _finite(outputs: Tensor, value: Tensor) -> float:
 LOSSES: Mapping[LossName, Loss] = MappingProxyType(
     {
         "cross_entropy": Loss(_cross_entropy, _accuracy, lambda accuracy, _: accuracy),
+        "likelihood": Loss(_cross_entropy, _measured_cross_entropy, _explained_entropy),
         "mse": Loss(_mse, _measured_mse, _determination),
     }
 )
@@ -95,7 +112,7 @@ def inputs_as_floats(inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tens
 
 def targets_as_floats(head: Head, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return targets of a task as `[B, P, L]`; labels become numbers, with L = 1."""
-    if head.loss == "cross_entropy":
+    if head.loss != "mse":
         targets = targets.unsqueeze(-1)
     return (targets if head.is_per_step else targets.unsqueeze(1)).to(dtype)
 

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-HeadName = Literal["pooled_cross_entropy", "step_cross_entropy", "pooled_mse", "step_mse"]
-LossName = Literal["cross_entropy", "mse"]
+HeadName = Literal[
+    "pooled_cross_entropy",
+    "step_cross_entropy",
+    "pooled_likelihood",
+    "step_likelihood",
+    "pooled_mse",
+    "step_mse",
+]
+LossName = Literal["cross_entropy", "likelihood", "mse"]
 InputKind = Literal["linear", "embedding"]
 
 #: The label of a position that does not count; a regression marks such a position by NaN.
@@ -22,7 +29,9 @@ class Head:
 
     A pooled head reads the mean over time, `[B, K]`; a head of every step reads each step, `[B, T, K]`, and
     is for causal blueprints alone. Cross entropy takes class labels, `[B]` or `[B, T]` int64, and is measured
-    in nats; its score is the accuracy. A regression takes numbers, `[B, K]` or `[B, T, K]` float32, and is
+    in nats; its score is the accuracy. A likelihood is trained as cross entropy is, and is for symbols that
+    cannot be foretold with certainty: its score is the share of the entropy of the split's own labels that is
+    explained, clipped to [0, 1]. A regression takes numbers, `[B, K]` or `[B, T, K]` float32, and is
     measured by the mean squared error; its score is the coefficient of determination, clipped to [0, 1].
     Losses and scores are means over the positions that count.
 
@@ -44,6 +53,8 @@ HEADS: Mapping[HeadName, Head] = MappingProxyType(
         for head in (
             Head(name="pooled_cross_entropy", loss="cross_entropy", is_per_step=False),
             Head(name="step_cross_entropy", loss="cross_entropy", is_per_step=True),
+            Head(name="pooled_likelihood", loss="likelihood", is_per_step=False),
+            Head(name="step_likelihood", loss="likelihood", is_per_step=True),
             Head(name="pooled_mse", loss="mse", is_per_step=False),
             Head(name="step_mse", loss="mse", is_per_step=True),
         )

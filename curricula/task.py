@@ -113,8 +113,11 @@ class Task(ABC):
 
     @property
     def chance(self) -> float:
-        """Score of always guessing one of equally frequent classes, or a regression's mean target."""
-        return 0.0 if HEADS[self.head].loss == "mse" else 1.0 / self.output_width
+        """Score of the best constant answer.
+
+        That is one of equally frequent classes, the shares of a likelihood's labels, or a regression's mean.
+        """
+        return 1.0 / self.output_width if HEADS[self.head].loss == "cross_entropy" else 0.0
 
     @property
     def num_steps(self) -> int:
@@ -127,5 +130,12 @@ class Task(ABC):
         return asdict(self)
 
     def normalised(self, score: float) -> float:
-        """Map a score to [0, 1]: chance and below to 0, perfect to 1."""
+        """Map a score to [0, 1]: chance and below to 0, perfect to 1.
+
+        Whatever the head, this is (chance loss - loss) / chance loss on the split that was scored, where the
+        chance loss is that of the best constant answer: for cross entropy the loss is the share of wrong
+        answers, 1 - score; for a likelihood the cross entropy in nats, against the entropy of the labels; for
+        a regression the mean squared error, against the variance of the targets. The last two are already the
+        score, since their chance is 0.
+        """
         return min(1.0, max(0.0, (score - self.chance) / (1.0 - self.chance)))

@@ -5,7 +5,7 @@ target (one for a label, K for a regression).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -104,11 +104,37 @@ class MeanSquaredError(PlannedLoss):
 
 
 #: One row a loss.
-PLANNED: Mapping[LossName, type[PlannedLoss]] = {"cross_entropy": CrossEntropy, "mse": MeanSquaredError}
+PLANNED: Mapping[LossName, type[PlannedLoss]] = {
+    "cross_entropy": CrossEntropy,
+    "likelihood": CrossEntropy,
+    "mse": MeanSquaredError,
+}
+
+
+def _right(outputs_JPBK: Tensor, labels_JPB1: Tensor) -> Tensor:
+    return outputs_JPBK.argmax(-1, keepdim=True) == labels_JPB1
+
+
+def _surprise(outputs_JPBK: Tensor, labels_JPB1: Tensor) -> Tensor:
+    """Return the cross entropy in nats."""
+    log_p_JPBK = torch.log_softmax(outputs_JPBK, -1)
+    return log_p_JPBK.gather(-1, labels_JPB1.clamp(min=0).long()).neg_()
+
+
+def _squared_error(outputs_JPBK: Tensor, numbers_JPBK: Tensor) -> Tensor:
+    return (outputs_JPBK - numbers_JPBK).square()
+
+
+#: What an exam adds up of outputs and targets, one row a loss; where nothing counts it is anything.
+_EXAMINED: Mapping[LossName, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _right,
+    "likelihood": _surprise,
+    "mse": _squared_error,
+}
 
 
 class Tally:
-    """What the outputs of an exam come to: accuracies, or mean squared errors."""
+    """What the outputs of an exam come to: accuracies, cross entropies, or mean squared errors."""
 
     def __init__(self, head: Head, seed_of_J: Tensor) -> None:
         self._head, self._seed_of_J = head, seed_of_J
@@ -119,13 +145,9 @@ class Tally:
     def add(self, outputs_JPBK: Tensor, targets_SPBL: Tensor) -> None:
         """Count some examples."""
         targets_JPBL = targets_SPBL[self._seed_of_J]
-        if self._head.loss == "mse":
-            counts = ~targets_JPBL.isnan()
-            found = torch.where(counts, outputs_JPBK - targets_JPBL, 0.0).square()
-        else:
-            counts = targets_JPBL >= 0
-            found = outputs_JPBK.argmax(-1, keepdim=True) == targets_JPBL
-        self._total_J += found.sum((1, 2, 3))
+        counts = ~targets_JPBL.isnan() if self._head.loss == "mse" else targets_JPBL >= 0
+        found_JPBL = _EXAMINED[self._head.loss](outputs_JPBK, targets_JPBL)
+        self._total_J += torch.where(counts, found_JPBL, 0).sum((1, 2, 3))
         self._num_J += counts.sum((1, 2, 3))
         self._finite_J &= torch.isfinite(outputs_JPBK).flatten(1).all(1)
 

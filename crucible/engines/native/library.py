@@ -15,10 +15,10 @@ from curricula.heads import LossName
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 8
+ABI_VERSION = 9
 
 #: The rows of the interpreter's table of losses, which src/heads.h holds, in its order.
-LOSS_IDS: Mapping[LossName, int] = {"cross_entropy": 0, "mse": 1}
+LOSS_IDS: Mapping[LossName, int] = {"cross_entropy": 0, "mse": 1, "likelihood": 2}
 
 OK, TIMED_OUT, OUT_OF_MEMORY, STOPPED, PAUSED, DROPPED = range(6)
 

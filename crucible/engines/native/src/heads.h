@@ -63,6 +63,15 @@ static double is_right(const Value& logits, long column, const float* target) {
     return best == int(*target);
 }
 
+// Minus the log of the label's probability.
+static double surprise(const Value& logits, long column, const float* target) {
+    double most = logits.data[column], total = 0;
+    for (int c = 1; c < logits.width; ++c)
+        most = std::fmax(most, double(logits.data[c * logits.row + column]));
+    for (int c = 0; c < logits.width; ++c) total += std::exp(logits.data[c * logits.row + column] - most);
+    return std::log(total) + (most - logits.data[int(*target) * logits.row + column]);
+}
+
 // Mean squared error: a target is a number an output, undefined where nothing counts.
 
 static int length_of_numbers(const Value& outputs) { return outputs.width; }
@@ -99,6 +108,7 @@ static double squared_error(const Value& outputs, long column, const float* targ
 static const Loss LOSSES[] = {
     {length_of_label, label_counts, write_one_hot, cross_entropy, is_right},
     {length_of_numbers, numbers_count, write_numbers, mean_squared_error, squared_error},
+    {length_of_label, label_counts, write_one_hot, cross_entropy, surprise},
 };
 
 // Numbers of all targets of one example.
