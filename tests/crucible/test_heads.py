@@ -70,6 +70,8 @@ def test_short_trainings_agree_in_losses_scores_and_representations(
     [
         "pooled_cross_entropy-embedding",
         "step_cross_entropy-linear",
+        "pooled_likelihood-linear",
+        "step_likelihood-embedding",
         "pooled_mse-linear",
         "step_mse-embedding",
     ],
@@ -78,6 +80,37 @@ def test_full_trainings_agree_in_their_mean_score(toy: str, contender: Contender
     task = replace(TOYS[toy], epochs=15)
     jobs = jobs_of(["SHIFT", "TANH", "LINEAR OUT_DIM_IN GELU", "CONV1D KERNEL_3 CHANNELS_IN"], task)
     assert_scores_agree(REFERENCE.make().train(jobs, task), contender.make().train(jobs, task))
+
+
+@FAST_ENGINES
+@pytest.mark.parametrize("toy", ["pooled_likelihood-embedding", "step_likelihood-linear"])
+def test_explained_entropies_agree_job_by_job(toy: str, contender: Contender) -> None:
+    """Accuracies may differ by an example here and there; a likelihood has no such steps."""
+    task = replace(TOYS[toy], num_train=256)
+    read = "" if HEADS[task.head].is_per_step else " POOL_LAST"
+    programs = [f"{memory}{read}" for memory in ("SHIFT", "SHIFT LINEAR OUT_DIM_IN", "SHIFT SCALE")]
+    jobs = jobs_of(programs, task, seeds=[0, 1])
+    expected = REFERENCE.make().train(jobs, task)
+    for a, b in zip(expected, contender.make().train(jobs, task), strict=True):
+        assert 0.2 < a.score < 0.98
+        assert a.score == pytest.approx(b.score, abs=1e-4)
+        assert a.validation_score == pytest.approx(b.validation_score, abs=1e-4)
+
+
+@ENGINES
+@pytest.mark.parametrize("reads", ["pooled", "step"])
+def test_a_likelihood_is_trained_with_the_bits_of_cross_entropy_and_scored_apart(
+    reads: str, any_engine: Contender, causal_blueprints: list[Blueprint]
+) -> None:
+    found = []
+    for loss in ("cross_entropy", "likelihood"):
+        task = replace(TOYS[f"{reads}_{loss}-embedding"], name="either")
+        jobs = jobs_of(causal_blueprints[:8], task, seeds=[0, 1])
+        found.append(any_engine.make().train(jobs, task, fingerprints=True))
+    for one, other in zip(*found, strict=True):
+        assert one.score != other.score
+        blank = {"score": 0.0, "validation_score": 0.0}
+        assert bits(replace(one, **blank)) == bits(replace(other, **blank))
 
 
 @ENGINES
@@ -201,7 +234,11 @@ def test_positions_that_do_not_count_carry_no_gradient(
 @ENGINES
 def test_a_batch_of_which_little_counts_has_the_loss_worked_out_by_hand(any_engine: Contender) -> None:
     """With a readout of zeros all four classes are alike: log 4. With a bias alone, two numbers by hand."""
-    for toy, value in (("step_cross_entropy-linear", math.log(4)), ("step_mse-linear", (0.25 + 1.0) / 2)):
+    for toy, value in (
+        ("step_cross_entropy-linear", math.log(4)),
+        ("step_likelihood-linear", math.log(4)),
+        ("step_mse-linear", (0.25 + 1.0) / 2),
+    ):
         task = TOYS[toy]
         (job,) = jobs_of([IDENTITY], task)
         flat_P = torch.zeros(job.program.num_parameters)
@@ -273,6 +310,7 @@ def test_a_slot_that_ends_in_a_single_step_is_spread_over_all() -> None:
 
 def test_chance_follows_from_the_head() -> None:
     assert TOYS["step_cross_entropy-linear"].chance == TOYS["pooled_cross_entropy-linear"].chance == 0.25
+    assert TOYS["step_likelihood-linear"].chance == TOYS["pooled_likelihood-embedding"].chance == 0.0
     assert TOYS["step_mse-linear"].chance == TOYS["pooled_mse-embedding"].chance == 0.0
     assert Xor().chance == 0.5
 
@@ -295,6 +333,49 @@ def test_scores_are_worked_out_by_hand() -> None:
     assert math.isnan(mse.measure(outputs * float("inf"), numbers))
     with pytest.raises(CrucibleError, match="do not vary"):
         mse.score(0.0, torch.ones(4, 1))
+
+
+def test_a_likelihood_scores_the_share_of_the_labels_entropy_that_it_explains() -> None:
+    """Labels 0, 0, 1 and 2 have an entropy of 1.5 bits; a step that does not count has whatever logits."""
+    labels = torch.tensor([[0, IGNORED, 0], [1, 2, IGNORED]])
+    likelihood = LOSSES["likelihood"]
+
+    def score(p_BTK: torch.Tensor) -> float:
+        logits = p_BTK.expand(2, 3, 3).log() + 7.0
+        return likelihood.score(likelihood.measure(logits, labels), labels)
+
+    in_bits = torch.tensor([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [1.0, 0.0, 0.0]]] * 2)
+    in_bits[1, :2] = torch.tensor([[0.125, 0.5, 0.375], [0.25, 0.25, 0.5]])
+    in_bits = in_bits.clamp(min=1e-30)
+    assert score(in_bits) == pytest.approx(1 - (1 + 0 + 1 + 1) / 4 / 1.5, abs=1e-6)
+
+    shares = torch.tensor([0.5, 0.25, 0.25])
+    assert score(shares) == pytest.approx(0.0, abs=1e-6)
+    assert all(score(shares.roll(i)) == 0.0 for i in (1, 2))
+    assert score(torch.ones(3)) == 0.0
+    certain = torch.nn.functional.one_hot(labels.clamp(min=0), 3).float().clamp(min=1e-30)
+    assert score(certain) == 1.0
+    assert score(certain.roll(1, -1)) == 0.0
+    assert math.isnan(score(torch.zeros(3)))
+    with pytest.raises(CrucibleError, match="all of one class"):
+        likelihood.score(0.0, torch.tensor([[3, IGNORED], [3, 3]]))
+
+
+def test_chance_to_perfect_is_the_share_of_the_chance_loss_that_is_saved() -> None:
+    """Of each loss: what is saved of the loss of the best constant answer."""
+    labels = torch.tensor([0, 1, 2, 3])
+    half_right = torch.eye(4)[[0, 1, 0, 0]].mul(math.log(5))  # 5 to 1 to 1 to 1
+    numbers = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    nats = (2 * math.log(8 / 5) + 2 * math.log(8)) / 4
+    for toy, outputs, targets, loss, chance_loss in (
+        ("pooled_cross_entropy-linear", half_right, labels, 2 / 4, 3 / 4),
+        ("pooled_likelihood-linear", half_right, labels, nats, math.log(4)),
+        ("pooled_mse-linear", numbers / 2, numbers, 0.5 / 4, 2 / 4),
+    ):
+        task = TOYS[toy]
+        row = LOSSES[HEADS[task.head].loss]
+        found = task.normalised(row.score(row.measure(outputs, targets), targets))
+        assert found == pytest.approx(max(0.0, (chance_loss - loss) / chance_loss), abs=1e-6), toy
 
 
 @pytest.mark.parametrize(
