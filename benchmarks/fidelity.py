@@ -11,7 +11,6 @@ rates are tried, and the report chooses among them on the validation split.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +34,7 @@ from benchmarks.fidelity_plan import (
 )
 from benchmarks.fidelity_report import report
 from benchmarks.preflight import check
+from benchmarks.trainings import Trainings
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, parse
 from crucible.effort import FULL
 from crucible.engines.base import Job, single_thread
@@ -106,39 +106,6 @@ def main() -> int:
             trainings, options.num, options.samples, options.tasks, options.workers, options.minutes
         )
     return report(trainings.rows, trainings.head, options.dir, options.json)
-
-
-class Trainings:
-    """The lines on disk. A line that a kill cut short is dropped; the first line says who computed them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        text = path.read_text() if path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            path.write_text(whole)
-        head, *self.rows = [json.loads(line) for line in whole.splitlines()] or [{}]
-        self.head: dict[str, str] = head
-        self.known = {(r["sample"], r["task"], r["setting"], r["seed"], r["blueprint"]) for r in self.rows}
-
-    def begin(self, head: dict[str, str]) -> None:
-        """Write the first line; end the process when another engine or language made what is there."""
-        if not self.head:
-            self._append([head])
-            self.head = head
-        elif self.head != head:
-            raise SystemExit(
-                f"error: {self._path} was made by {self.head}, and this is {head}; name another --dir"
-            )
-
-    def add(self, rows: Sequence[dict]) -> None:
-        """Append finished trainings."""
-        self._append(rows)
-        self.rows += rows
-
-    def _append(self, rows: Sequence[dict]) -> None:
-        with self._path.open("a") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def train_missing(

@@ -14,7 +14,7 @@ from crucible.engines.batched import BatchedEngine
 from crucible.engines.kernels import AutogradKernel
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))  # as Python does for a script in that folder
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # as the scripts in that folder have it
 
 from agreement import compare_gradients  # noqa: E402
 

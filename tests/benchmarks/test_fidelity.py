@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fidelity import Batch, Examiner, Trainings, held_out, missing
+from benchmarks.fidelity import Batch, Examiner, held_out, missing
 from benchmarks.fidelity_plan import DEFAULT, LONG, LOOP_LANGUAGE, OTHERS, QUICK, Setting, cost, draw_sample
 from benchmarks.fidelity_scores import choices, exams, probability
 from benchmarks.ranks import against, in_order, kendall, resamples, retest, spearman
 from benchmarks.reseeding import replay
+from benchmarks.trainings import Trainings
 from blueprints import parse
 from crucible import Crucible
 from crucible.engines.native.library import find_library

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "tamiyo")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "tamiyo")]
 
 from generation import PHASES, shares  # noqa: E402
 from runs_of_tests import SMALL  # noqa: E402
