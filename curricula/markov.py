@@ -29,9 +29,10 @@ class Markov(Task):
     test streams come from one table, and none is met twice. (One met before is drawn again, which shifts what
     is seen where some streams are likely: five of the first 16 seeds draw more than 1 % again, at most 21 %.)
 
-    No blueprint can score 1: the chain is random. `explained(seed, memory)` tells how much of the labels'
-    entropy the last `memory` symbols explain: with one, all that a memoryless blueprint can know; with
-    `order`, all that there is to know.
+    The score is the explained share of the labels' entropy, and no blueprint can score 1, since the chain is
+    random. `explained(seed, memory)` tells what knowing the last `memory` symbols is worth: with one, all
+    that a memoryless blueprint can know, a mean of 0.14 over the first 16 seeds; with `order`, all that there
+    is to know, 0.57. The solved threshold lies between.
 
     Example, `num_symbols=12, length=20` (the first steps of row 0 of `splits(0).train`)::
 
@@ -56,8 +57,10 @@ class Markov(Task):
     length: int = 20
     sharpness: float = 3.0
 
-    head = "step_cross_entropy"
+    head = "step_likelihood"
     input = "embedding"
+    solved = 0.40
+    solved_loss = 1.4
 
     def __post_init__(self) -> None:
         Task.__post_init__(self)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from curricula.curriculum import Curriculum, Stage
+from curricula.markov import Markov
 from curricula.task import Task, TaskError
 from curricula.temporal import Temporal
 from curricula.xor import Xor
@@ -17,6 +18,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             Xor(name="xor_distractors_4", num_distractors=4),
             Xor(name="xor_distractors_8", num_distractors=8),
             Temporal(),
+            Markov(),
         )
     }
 )

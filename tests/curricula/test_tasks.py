@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import symbol_oracles as symbols
 import torch
 
 from crucible.heads import LOSSES
 from curricula.heads import HEADS, IGNORED
+from curricula.markov import Markov
 from curricula.streams import contains
 from curricula.suites import TASKS, task_named
 from curricula.task import NUM_PROBES, Split, Task, TaskError
@@ -52,6 +54,7 @@ def temporal_answer(task: Temporal, seed: int, inputs: torch.Tensor) -> torch.Te
 ORACLES: dict[type[Task], Oracle] = {
     Xor: Oracle(answer=xor_answer, quiet={"sigma": 0.0}, least=0.97),
     Temporal: Oracle(answer=temporal_answer, quiet={"sigma": 0.0}, least=0.97),
+    Markov: Oracle(answer=symbols.markov, least=0.50, least_quiet=0.50),
 }
 
 
