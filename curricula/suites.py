@@ -3,8 +3,15 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from curricula.adding import Adding
+from curricula.copying import Copying
+from curricula.counting import Counting
 from curricula.curriculum import Curriculum, Stage
+from curricula.delayed_xor import DelayedXor
 from curricula.markov import Markov
+from curricula.order import Order
+from curricula.parity import Parity
+from curricula.spirals import Spirals
 from curricula.task import Task, TaskError
 from curricula.temporal import Temporal
 from curricula.xor import Xor
@@ -19,6 +26,13 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             Xor(name="xor_distractors_8", num_distractors=8),
             Temporal(),
             Markov(),
+            Spirals(),
+            DelayedXor(),
+            Parity(),
+            Counting(),
+            Adding(),
+            Order(),
+            Copying(),
         )
     }
 )

@@ -10,8 +10,15 @@ import symbol_oracles as symbols
 import torch
 
 from crucible.heads import LOSSES
+from curricula.adding import Adding
+from curricula.copying import Copying
+from curricula.counting import Counting
+from curricula.delayed_xor import DelayedXor
 from curricula.heads import HEADS, IGNORED
 from curricula.markov import Markov
+from curricula.order import Order
+from curricula.parity import Parity
+from curricula.spirals import Spirals
 from curricula.streams import contains
 from curricula.suites import TASKS, task_named
 from curricula.task import NUM_PROBES, Split, Task, TaskError
@@ -51,10 +58,50 @@ def temporal_answer(task: Temporal, seed: int, inputs: torch.Tensor) -> torch.Te
     return torch.from_numpy(contains((inputs[:, :, 0] > 0).numpy(), task.pattern))
 
 
+def spirals_answer(task: Spirals, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    """Return the spiral whose angle at the point's radius is nearer to the point's."""
+    x_B, y_B = inputs[:, 0, 0], inputs[:, 0, 1]
+    along_B = (x_B**2 + y_B**2).sqrt() / 2
+    away_B = torch.atan2(y_B, x_B) - 2 * torch.pi * task.turns * along_B
+    return (away_B.cos() < 0).long()
+
+
+def delayed_xor_answer(task: DelayedXor, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    return (inputs[..., 0] * inputs[..., 0].roll(task.delay, dims=1) < 0).long()
+
+
+def parity_answer(task: Parity, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    return (inputs[..., 0] > 0).cumsum(1) % 2
+
+
+def counting_answer(task: Counting, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    return inputs.cumsum(1) % task.modulus
+
+
+def adding_answer(task: Adding, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    return inputs.prod(2, keepdim=True).cumsum(1)
+
+
+def order_answer(task: Order, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    first, second = torch.stack([row[row < 2][:2] for row in inputs]).unbind(1)
+    return 2 * first + second
+
+
+def copying_answer(task: Copying, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    return inputs.roll(task.gap + task.num_items, dims=1) % task.num_symbols
+
+
 ORACLES: dict[type[Task], Oracle] = {
     Xor: Oracle(answer=xor_answer, quiet={"sigma": 0.0}, least=0.97),
     Temporal: Oracle(answer=temporal_answer, quiet={"sigma": 0.0}, least=0.97),
     Markov: Oracle(answer=symbols.markov, least=0.50, least_quiet=0.50),
+    Spirals: Oracle(answer=spirals_answer, quiet={"sigma": 0.0}, least=0.97),
+    DelayedXor: Oracle(answer=delayed_xor_answer),
+    Parity: Oracle(answer=parity_answer),
+    Counting: Oracle(answer=counting_answer),
+    Adding: Oracle(answer=adding_answer),
+    Order: Oracle(answer=order_answer),
+    Copying: Oracle(answer=copying_answer),
 }
 
 
@@ -80,7 +127,7 @@ def oracle_score(task: Task, seed: int, split: Split) -> float:
 
 
 def best_constant(task: Task, targets: torch.Tensor) -> torch.Tensor:
-    """Return the outputs of whoever knows how often each label occurs, or the mean target, and nothing else."""
+    """Return the outputs of whoever knows each label's frequency, or the mean target, and nothing else."""
     shape = (*targets.shape[: 1 + HEADS[task.head].is_per_step], task.output_width)
     if is_regression(task):
         return targets.flatten(0, -2).nanmean(0).expand(shape)
