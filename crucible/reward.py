@@ -4,7 +4,8 @@
 
 with the weights of `RewardWeights` and, as terms:
 
-    T  mean over tasks of the mean over seeds of the normalised score (0 at chance, 1 when perfect)
+    T  mean over tasks of the mean over seeds of the normalised score (0 at chance, 1 when perfect), each task
+       with its weight; one of weight 0 is a gate and counts neither here nor in S
     S  mean over results of (1 - clipped share) * (1 - late loss deviation / its bound), not below 0; of the
        steps that were taken, so a run that was stopped while its loss still fell is a little less calm
     P  parameters, logarithmic between two bounds: 0 at or under the lower, 1 at or over the upper
@@ -14,7 +15,7 @@ with the weights of `RewardWeights` and, as terms:
 How a status is handled:
 
     invalid (no blueprint, no evaluation)        total = -1, no terms
-    rejected (over a bound before launch)        total = -1, no terms
+    rejected (over a bound, or not for the head) total = -1, no terms, whatever the other results
     diverged, timed_out, out_of_memory, crashed  that result gives 0 to T and to S; other results and P, L, R
                                                  count as ever, so half a success is worth half
     ok                                           as measured
@@ -22,13 +23,15 @@ How a status is handled:
 Costs weigh less than 1 together, so every evaluated blueprint is worth more than an invalid program.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from math import inf, isfinite, log
+from types import MappingProxyType
 
 from blueprints.errors import TamiyoError
 from crucible.evaluation import Evaluation, Status, TaskResult
 from curricula.task import Task
+from curricula.weights import counted_weights
 
 #: Total of whatever is not a legal blueprint.
 INVALID_REWARD = -1.0
@@ -133,21 +136,26 @@ def reward(
     redundancy: float,
     weights: RewardWeights = RewardWeights(),
     bounds: RewardBounds = RewardBounds(),
+    task_weights: Mapping[str, float] = MappingProxyType({}),
 ) -> RewardBreakdown:
-    """Return the reward of one evaluated blueprint on `tasks`; its results on other tasks are ignored."""
-    if evaluation.status == "rejected":
+    """Return the reward of one evaluated blueprint on `tasks`; its results on other tasks are ignored.
+
+    `task_weights` are by name, 1 where there is none; among tasks that all weigh 0 each counts alike.
+    """
+    names = [task.name for task in tasks]
+    if any(result.status == "rejected" and result.task in names for result in evaluation.results):
         return RewardBreakdown(total=INVALID_REWARD, status="rejected")
-    results = [_results_on(task, evaluation) for task in tasks]
+    counted = counted_weights(names, task_weights)
+    results = {task: _results_on(task, evaluation) for task in tasks}
+    results = {task: of_task for task, of_task in results.items() if counted[task.name]}
     terms = RewardTerms(
-        task=_mean(
-            [
-                _mean([_normalised(task, result) for result in of_task])
-                for task, of_task in zip(tasks, results, strict=True)
-            ]
+        task=_weighted_mean(
+            [_mean([_normalised(task, result) for result in of_task]) for task, of_task in results.items()],
+            [counted[task.name] for task in results],
         ),
         parameters=log_scale(evaluation.num_parameters, bounds.parameters),
         latency=0.0 if evaluation.latency_us is None else log_scale(evaluation.latency_us, bounds.latency_us),
-        stability=_mean([stability(result, bounds) for of_task in results for result in of_task]),
+        stability=_mean([stability(result, bounds) for of_task in results.values() for result in of_task]),
         redundancy=redundancy,
     )
     return RewardBreakdown(total=weigh(terms, weights), terms=terms, status=evaluation.status)
@@ -192,3 +200,8 @@ def _normalised(task: Task, result: TaskResult) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _weighted_mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    total = sum(value * weight for value, weight in zip(values, weights, strict=True))
+    return min(1.0, total / sum(weights))  # by rounding alone it could be more

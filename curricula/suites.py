@@ -1,4 +1,4 @@
-"""The named tasks and the curricula built from them; a task's own rules stay in its file."""
+"""The named tasks, the suites and the curricula built from them; a task's own rules stay in its file."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -37,28 +37,54 @@ TASKS: Mapping[str, Task] = MappingProxyType(
     }
 )
 
-#: Tasks of the default curriculum, in order.
-DEFAULT_STAGES = ("xor", "temporal")
+#: Every suite by name: its tasks in order, each with its weight in the reward; 0 makes it a gate, outside the
+#: mean.
+SUITES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "xor": {"xor": 1.0},
+        "classic": {"xor": 1.0, "temporal": 1.0},
+    }
+)
+
+#: The suite where none is named.
+DEFAULT_SUITE = "classic"
 
 
-def task_named(name: str) -> Task:
-    """Return the task of that name."""
-    if name not in TASKS:
-        raise TaskError(f"no task is named '{name}'; expected one of {', '.join(TASKS)}")
-    return TASKS[name]
+def task_named(name: str, user_tasks: Mapping[str, Task] = MappingProxyType({})) -> Task:
+    """Return the task of that name, from the table or from a user's own."""
+    found = {**user_tasks, **TASKS}
+    if name not in found:
+        raise TaskError(f"no task is named '{name}'; expected one of {', '.join(found)}")
+    return found[name]
+
+
+def suite_named(name: str) -> Mapping[str, float]:
+    """Return the weight of each task of a suite, in its order."""
+    if name not in SUITES:
+        raise TaskError(f"no suite is named '{name}'; expected one of {', '.join(SUITES)}")
+    return SUITES[name]
 
 
 def curriculum(
-    names: Sequence[str] = DEFAULT_STAGES,
+    names: Sequence[str] = tuple(SUITES[DEFAULT_SUITE]),
+    weights: Sequence[float] = (),
     *,
+    user_tasks: Mapping[str, Task] = MappingProxyType({}),
     min_generations: int = 3,
     promotion_rate: float = 0.6,
     window: int = 2,
+    demotion_share: float = 0.5,
 ) -> Curriculum:
-    """Return the curriculum whose stage k adds the k-th named task."""
+    """Return the curriculum whose stage k adds the k-th named task; without weights, each weighs 1."""
+    if weights and len(weights) != len(names):
+        raise TaskError(f"{len(weights)} weights of {len(names)} tasks; expected one each, or none")
     return Curriculum(
-        stages=tuple(Stage(name=name, task=task_named(name)) for name in names),
+        stages=tuple(
+            Stage(name=name, task=task_named(name, user_tasks), weight=weight)
+            for name, weight in zip(names, weights or [1.0] * len(names), strict=True)
+        ),
         min_generations=min_generations,
         promotion_rate=promotion_rate,
         window=window,
+        demotion_share=demotion_share,
     )

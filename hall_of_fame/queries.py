@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Float, Table, case, cast, func, select
 
 from crucible.evaluation import MeasuredLatency
+from curricula.weights import counted_weights
 from hall_of_fame import rows, schema
 from hall_of_fame.records import CandidateRecord, Entry
 
@@ -81,9 +83,15 @@ def latencies(connection: Connection, ids: Iterable[str]) -> dict[str, list[Meas
     return found
 
 
-def top(connection: Connection, k: int, task_keys: Iterable[str] | None, where: Where) -> list[Entry]:
+def top(
+    connection: Connection,
+    k: int,
+    task_keys: Iterable[str] | None,
+    where: Where,
+    weights: Mapping[str, float] = MappingProxyType({}),
+) -> list[Entry]:
     """Return the `k` best entries that were trained well at least once."""
-    return entries(connection, ranking(connection, k, task_keys, where), task_keys, where)
+    return entries(connection, ranking(connection, k, task_keys, where, weights), task_keys, where)
 
 
 def ranking(
@@ -91,13 +99,15 @@ def ranking(
     k: int,
     task_keys: Iterable[str] | None,
     where: Where,
+    weights: Mapping[str, float] = MappingProxyType({}),
     *,
     least_ok: int = 1,
     blueprint_id: str | None = None,
 ) -> dict[str, float]:
     """Return the performance of the `k` best ids, best first; ties go to fewer parameters, then to the id.
 
-    Each has at least `least_ok` trainings whose status is `ok`; `blueprint_id` leaves all but one out.
+    A task weighs what `weights` says of its key, else 1; where all weigh 0, they weigh alike. Each id has at
+    least `least_ok` trainings whose status is `ok`; `blueprint_id` leaves all but one out.
     """
     table, tasks = schema.evaluations, schema.tasks
     task_keys = None if task_keys is None else set(task_keys)
@@ -115,9 +125,11 @@ def ranking(
         .subquery()
     )
     scaled = (scores.c.mean - tasks.c.chance) / (1.0 - tasks.c.chance)
-    num_tasks = connection.scalar(select(func.count(table.c.task_key.distinct())).where(*conditions))
-    num_tasks = max(1, num_tasks or 0, len(task_keys or ()))
-    performance = func.sum(case((scaled > 0.0, scaled), else_=0.0)) / cast(num_tasks, Float(53))
+    recorded = connection.scalars(select(table.c.task_key).where(*conditions).distinct())
+    counted = counted_weights(sorted({*recorded, *(task_keys or ())}), weights)
+    weight = case(counted, value=scores.c.task_key) if counted else 1.0
+    total = cast(sum(counted.values()) or 1.0, Float(53))
+    performance = func.sum(case((scaled > 0.0, weight * scaled), else_=0.0)) / total
     query = (
         select(scores.c.blueprint_id, performance.label("performance"))
         .join_from(scores, tasks, tasks.c.key == scores.c.task_key)

@@ -316,6 +316,7 @@ class Store:
         task_keys: Iterable[str] | None = None,
         run_id: str | None = None,
         engine_id: str | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> list[Entry]:
         """Return the `k` best blueprints, unique by isomorphism, that were trained well at least once.
 
@@ -324,9 +325,11 @@ class Store:
             task_keys: rank by these tasks; None takes every task with evidence.
             run_id: only evidence of this run.
             engine_id: only evidence of this engine build.
+            weights: of the tasks in the performance, by key; 1 where there is none.
         """
         with self._reading() as connection:
-            return queries.top(connection, k, task_keys, {"run_id": run_id, "engine_id": engine_id})
+            where = {"run_id": run_id, "engine_id": engine_id}
+            return queries.top(connection, k, task_keys, where, weights or {})
 
     def snapshot(
         self,
@@ -335,12 +338,13 @@ class Store:
         *,
         run_id: str | None = None,
         engine_id: str | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> Snapshot:
         """Return `top` with the fingerprints of its entries on each task, read in one transaction."""
         task_keys = list(task_keys)
         of = {"run_id": run_id, "engine_id": engine_id}
         with self._reading() as connection:
-            entries = queries.top(connection, k, task_keys, of)
+            entries = queries.top(connection, k, task_keys, of, weights or {})
             prints = queries.fingerprints(connection, {entry.id for entry in entries}, set(task_keys), **of)
             names = queries.task_names(connection)
         arrays: dict[str, dict[str, np.ndarray]] = {names[key]: {} for key in task_keys if key in names}

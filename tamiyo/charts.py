@@ -241,8 +241,8 @@ CHARTS: tuple[Chart, ...] = (
     ),
     Chart(
         name="scores",
-        title="Task score of valid, distinct programs (accuracy)",
-        note="Mean held-out accuracy; dashed, the mean of the best distinct programs found so far.",
+        title="Task score of valid, distinct programs (0 to 1)",
+        note="Mean held-out score; dashed, the mean of the best distinct programs found so far.",
         draw=_draw_scores,
     ),
     Chart(
@@ -254,7 +254,7 @@ CHARTS: tuple[Chart, ...] = (
     Chart(
         name="solved",
         title="Valid, distinct programs that solve the task",
-        note="At or above the task's solved threshold; the curriculum's promotion rests on solved programs.",
+        note="At or above the task's solved threshold; promotion and demotion rest on solved programs.",
         draw=_draw_solved,
     ),
     Chart(

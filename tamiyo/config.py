@@ -24,8 +24,9 @@ from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.curriculum import Curriculum
-from curricula.suites import DEFAULT_STAGES, curriculum
-from curricula.task import TaskError
+from curricula.suites import DEFAULT_SUITE, TASKS, curriculum, suite_named
+from curricula.task import Task, TaskError
+from curricula.user_tasks import load_user_tasks
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 ENVIRONMENT_PREFIX = "TAMIYO_"
@@ -98,18 +99,40 @@ class CurriculumConfig:
     """The stages; see `curricula.Curriculum`.
 
     Attributes:
-        tasks: names of the tasks, one a stage, in order.
+        suite: tasks and weights from `curricula/suites.py`, one task a stage, in order: `xor`, or `classic`
+            (XOR, then the temporal task).
+        tasks: names of an own list of tasks instead, likewise; empty for the suite's.
+        weights: of these `tasks` in the reward's mean, in their order; empty for 1 each. 0 makes a gate: it
+            is judged, logged and must be passed, but brings no reward, so tasks before it should teach it.
+        user_tasks: a Python file with tasks of your own in a tuple `TASKS`, which `tasks` may then name; the
+            run keeps a copy and goes on with that. Empty for none.
         min_generations: least generations of a stage.
         promotion_rate: least share of valid programs that solve the newest task.
-        window: generations over which that share is averaged.
+        window: generations over which shares are averaged.
+        demotion_share: share of the promotion rate that each earlier task must keep; below it the run goes
+            back to that stage. 0 for never.
     """
 
-    tasks: tuple[str, ...] = DEFAULT_STAGES
+    suite: str = DEFAULT_SUITE
+    tasks: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    user_tasks: str = ""
     min_generations: int = 3
     promotion_rate: float = 0.6
     window: int = 2
+    demotion_share: float = 0.5
 
     def __post_init__(self) -> None:
+        if self.tasks and self.suite != DEFAULT_SUITE:
+            raise ConfigError(
+                f"curriculum.suite={self.suite} and curriculum.tasks={list(self.tasks)} are both given; "
+                "expected one of them (curriculum.tasks=[] takes a list back)"
+            )
+        if self.weights and not self.tasks:
+            raise ConfigError(
+                f"curriculum.weights={list(self.weights)} without curriculum.tasks; expected both, since a "
+                "suite has weights of its own"
+            )
         try:
             self.build()
         except TaskError as error:
@@ -117,12 +140,30 @@ class CurriculumConfig:
 
     def build(self) -> Curriculum:
         """Return the curriculum."""
+        suite = suite_named(self.suite)
         return curriculum(
-            self.tasks,
+            self.tasks or tuple(suite),
+            self.weights if self.tasks else tuple(suite.values()),
+            user_tasks=self._user_tasks(),
             min_generations=self.min_generations,
             promotion_rate=self.promotion_rate,
             window=self.window,
+            demotion_share=self.demotion_share,
         )
+
+    def _user_tasks(self) -> Mapping[str, Task]:
+        """Return the tasks of the user's file, of which the list must name one and the package none."""
+        if not self.user_tasks:
+            return {}
+        tasks = load_user_tasks(self.user_tasks)
+        if taken := sorted(tasks.keys() & TASKS.keys()):
+            raise TaskError(f"{self.user_tasks} names a task '{taken[0]}', as the package does; rename it")
+        if not tasks.keys() & set(self.tasks):
+            raise TaskError(
+                f"no stage asks for a task of {self.user_tasks} ({', '.join(tasks)}); name one in "
+                "curriculum.tasks"
+            )
+        return tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,12 +335,14 @@ def load_config(overrides: Sequence[str], environ: Mapping[str, str], base: Conf
     return _build(Config, OmegaConf.to_container(composed, resolve=True), "")
 
 
-def read_config(path: Path) -> Config:
-    """Return the configuration that `write_config` wrote."""
+def read_config(path: Path, user_tasks: Path | None = None) -> Config:
+    """Return the configuration that `config_yaml` wrote, with `user_tasks` instead of the file it names."""
     try:
         data = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as a configuration: {error}") from error
+    if user_tasks is not None and isinstance(data, dict) and isinstance(data.get("curriculum"), dict):
+        data["curriculum"]["user_tasks"] = str(user_tasks)
     return _build(Config, data, "")
 
 

@@ -142,12 +142,13 @@ class Engine:
 
     def best(self, num: int) -> list[Entry]:
         """Return the best entries of the run so far, each with its measured latency on record."""
-        entries = self.store.top(num, run_id=self.run_id)
+        weights = self.judge.key_weights(self.curriculum.tasks(len(self.curriculum.stages)))
+        entries = self.store.top(num, run_id=self.run_id, weights=weights)
         latencies = self.entrants.measure(entries)
         if not latencies:
             return entries
         self.store.add_latencies(self.run_id, self.state.generation - 1, latencies)
-        return self.store.top(num, run_id=self.run_id)
+        return self.store.top(num, run_id=self.run_id, weights=weights)
 
     def _judge(self, programs: Sequence[Program], tasks: Sequence[Task]) -> Judgement:
         return self.judge.judge(
@@ -199,8 +200,8 @@ class Engine:
         return metrics
 
     def _observe(self, judgement: Judgement, tasks: Sequence[Task]) -> dict[str, Any]:
-        """Count the generation for the curriculum; return the numbers its criterion looked at."""
-        num_valid, solved = num_solved(judgement, tasks[-1])
+        """Count the generation for the curriculum; return the numbers its criteria looked at."""
+        num_valid, *solved = num_solved(judgement, *tasks)
         self.state.stage, report = self.curriculum.observe(
             self.state.stage, num_valid=num_valid, num_solved=solved
         )
@@ -209,6 +210,9 @@ class Engine:
             "stage_solve_rate": report.solve_rate,
             "stage_window_rate": report.window_rate,
             "stage_promoted": report.promoted,
+            **({"stage_earlier_rate": min(report.earlier_rates)} if report.earlier_rates else {}),
+            "stage_demoted": report.demoted,
+            "stage_forgotten": report.forgotten,
         }
 
     def _record(
@@ -256,7 +260,7 @@ def _candidate(position: int, verdict: Verdict) -> CandidateRecord:
         tokens=verdict.tokens,
         blueprint_id=None if verdict.blueprint is None else verdict.blueprint.id,
         status="rejected" if verdict.blueprint is None else verdict.reward.status,
-        rule="" if verdict.error is None else verdict.error.rule,
+        rule=verdict.rule,
         reward=verdict.reward.total,
         terms={} if verdict.reward.terms is None else asdict(verdict.reward.terms),
     )

@@ -4,6 +4,7 @@ The best of a batch are partly the lucky ones (the winner's curse). A share of t
 on fresh seeds before the strategy hears a reward, which then rests on the mean of all seeds.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -19,11 +20,15 @@ from crucible.evaluation import Evaluation, TaskResult
 from crucible.reward import INVALID, RewardBounds, RewardBreakdown, RewardWeights, reward
 from crucible.statistics import CLIP_NORM
 from curricula.task import Task
+from curricula.user_tasks import source_hash
+from curricula.weights import counted_weights
 from hall_of_fame.records import Snapshot, TaskRecord
 from hall_of_fame.similarity import redundancy
 from hall_of_fame.store import Store
 
 Tokens = tuple[str, ...]
+#: How the reason of a rejected training begins where a rule was broken.
+_RULE = re.compile(r"rule '([^']+)'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,15 @@ class Verdict:
     reward: RewardBreakdown
     is_novel: bool = False
     novel_tasks: frozenset[str] = frozenset()
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule that was broken, of the language or of a task's head; empty where none was."""
+        if self.error is not None:
+            return self.error.rule
+        results = () if self.evaluation is None else self.evaluation.results
+        reasons = (result.reason for result in results if result.status == "rejected")
+        return next((found[1] for reason in reasons if (found := _RULE.match(reason))), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +100,7 @@ class Judge:
         reseed_share: share of a batch's distinct blueprints, those of the highest rewards, that get fresh
             seeds before the strategy hears its reward.
         reseed_seeds: fresh seeds that each of them gets, likewise.
+        task_weights: weight of tasks in reward and hall of fame, by name; 1 where there is none.
     """
 
     language: Language
@@ -99,12 +114,23 @@ class Judge:
     num_seeds: int = 1
     reseed_share: float = 0.0
     reseed_seeds: int = 1
+    task_weights: Mapping[str, float] = field(default_factory=dict)
 
     def task_records(self, tasks: Sequence[Task]) -> tuple[TaskRecord, ...]:
-        """Return the tasks as the ledger knows them: with the host and engine settings that decide scores."""
+        """Return the tasks as the ledger knows them, with whatever else decides scores.
+
+        That is the settings of host and engine, and the text of a user's own task.
+        """
+        settings = {"host_width": self.crucible.width, "clip_norm": CLIP_NORM}
         return tuple(
-            TaskRecord.of(task, host_width=self.crucible.width, clip_norm=CLIP_NORM) for task in tasks
+            TaskRecord.of(task, **settings, **({"source": source} if (source := source_hash(task)) else {}))
+            for task in tasks
         )
+
+    def key_weights(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """Return what each task counts for the hall of fame, by the key of its record."""
+        counted = counted_weights([task.name for task in tasks], self.task_weights)
+        return {record.key: counted[record.name] for record in self.task_records(tasks)}
 
     def judge(
         self,
@@ -125,7 +151,8 @@ class Judge:
         parsed = [self._parse(tokens) for tokens in programs]
         blueprints = {b.id: b for b in parsed if isinstance(b, Blueprint)}
         clock.lap("parse")
-        keys = [record.key for record in self.task_records(tasks)]
+        weights = self.key_weights(tasks)
+        keys = list(weights)
         engine_id = self.crucible.engine_id
         known = self.store.known_results(
             blueprints, engine_id, keys, run_id=self.run_id, with_fingerprints=True
@@ -133,7 +160,9 @@ class Judge:
         jobs = self._jobs(blueprints.values(), tasks, known, self.num_seeds)
         trained = self._train(jobs, begin, progress, competing=True)
         clock.lap("evaluate")
-        snapshot = self.store.snapshot(self.hall_of_fame_size, keys, run_id=self.run_id, engine_id=engine_id)
+        snapshot = self.store.snapshot(
+            self.hall_of_fame_size, keys, run_id=self.run_id, engine_id=engine_id, weights=weights
+        )
         evidence = self._evidence(blueprints, tasks, known, trained)
         spent = blueprints.keys() - trained.keys()
         redundancies = self._redundancies(list(evidence.values()), tasks[-1], snapshot, spent)
@@ -268,6 +297,7 @@ class Judge:
             redundancy=redundancies[parsed.id] if is_first else 1.0,
             weights=self.weights,
             bounds=self.bounds,
+            task_weights=self.task_weights,
         )
         return Verdict(
             tokens=tokens,

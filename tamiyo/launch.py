@@ -67,6 +67,7 @@ def _run(settings: list[str]) -> int:
         config = resumed_config(folder, load_config(settings, os.environ, base=folder.config()))
     else:
         folder = new_run_folder(config)
+        config = folder.config()
     try:
         summary = train(config, folder)
     except TamiyoError:

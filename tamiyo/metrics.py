@@ -44,10 +44,11 @@ def task_score(evaluation: Evaluation, task: Task) -> float:
     return fmean(result.score for result in evaluation.results if result.task == task.name)
 
 
-def num_solved(judgement: Judgement, task: Task) -> tuple[int, int]:
-    """Return how many candidates are valid, and how many of them solve `task`."""
+def num_solved(judgement: Judgement, *tasks: Task) -> tuple[int, ...]:
+    """Return how many candidates are valid, and how many of them solve each of `tasks`."""
     evaluations = [v.evaluation for v in judgement.verdicts if v.evaluation is not None]
-    return len(evaluations), sum(task_score(evaluation, task) >= task.solved for evaluation in evaluations)
+    solved = [sum(task_score(found, task) >= task.solved for found in evaluations) for task in tasks]
+    return len(evaluations), *solved
 
 
 def token_entropy(programs: Sequence[Tokens]) -> float:
@@ -115,7 +116,7 @@ def _term_metrics(valid: Sequence[Verdict]) -> dict[str, float]:
 
 def _count_metrics(verdicts: Sequence[Verdict]) -> dict[str, int]:
     statuses = Counter(v.reward.status for v in verdicts)
-    rules = Counter(v.error.rule for v in verdicts if v.error is not None)
+    rules = Counter(v.rule for v in verdicts if v.rule)
     return {
         **{f"status_{name}": count for name, count in sorted(statuses.items())},
         **{f"rule_{name}": count for name, count in sorted(rules.items())},

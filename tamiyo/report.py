@@ -115,20 +115,24 @@ def _facts(rows: Rows, summary: Mapping[str, Any]) -> str:
     budget = summary.get("budget_generations")
     if budget is not None:
         facts = [(t, f"{value} of {budget}" if t == "generations" else value) for t, value in facts]
-    for stage, first in _first_generations(rows).items():
-        facts.append((f"stage {stage}", f"from generation {first}"))
+    for stage, starts in _stage_starts(rows).items():
+        facts.append((f"stage {stage}", f"from generation {', '.join(map(str, starts))}"))
     seconds = sum(row.get("generation_s") or 0.0 for row in rows)
     if seconds:
         facts.append(("time in generations", f"{seconds / 60:.1f} min"))
     return '<dl class="facts">' + "".join(map(_fact, facts)) + "</dl>"
 
 
-def _first_generations(rows: Rows) -> dict[str, int]:
-    first: dict[str, int] = {}
+def _stage_starts(rows: Rows) -> dict[str, list[int]]:
+    """Return the generations at which each stage began, again where the run went back to it."""
+    starts: dict[str, list[int]] = {}
+    last = None
     for row in rows:
-        if row.get("stage") is not None:
-            first.setdefault(row["stage"], row["generation"])
-    return first
+        stage = row.get("stage")
+        if stage not in (None, last):
+            starts.setdefault(stage, []).append(row["generation"])
+            last = stage
+    return starts
 
 
 def _fact(fact: tuple[str, str]) -> str:
@@ -152,8 +156,8 @@ def _blueprints(folder: Path, entries: Sequence[Entry], language: Language) -> s
     )
     cards = "".join(_card(folder, entry, language) for entry in entries)
     return (
-        '<p class="note">In order of performance: the mean over tasks of the score, scaled so that chance is '
-        "0 and perfect is 1. Scores are held-out accuracies: mean ± standard deviation over seeds. "
+        '<p class="note">In order of performance: the mean over tasks of the score, by their weights, scaled '
+        "so that chance is 0 and perfect is 1. Scores are held out: mean ± standard deviation over seeds. "
         "D is the width of the host.</p>"
         f'<ul class="legend">{families}</ul><div class="cards">{cards}</div>'
     )

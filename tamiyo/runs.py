@@ -38,7 +38,8 @@ class RunFolder:
     """The files of one run.
 
     `config.yaml`, `environment.json`, `metrics.jsonl` (a line a generation), `summary.json`, `library.db`,
-    `latency_table.json`, `report.html`, `curves.png`, `checkpoints/`, `wandb/`.
+    `latency_table.json`, `report.html`, `curves.png`, `checkpoints/`, `wandb/`, and with tasks of the user's
+    own `user_tasks.py`, the file as it was when the run was started.
     """
 
     path: Path
@@ -55,6 +56,8 @@ class RunFolder:
             folder.checkpoints.mkdir(parents=True)
             run_id = f"{path.resolve().name}-{secrets.token_hex(4)}"
             write_atomically(path / "environment.json", _json({"run_id": run_id, **environment()}))
+            if config.curriculum.user_tasks:
+                write_atomically(folder.user_tasks, Path(config.curriculum.user_tasks).read_bytes())
             write_atomically(folder.config_file, config_yaml(config).encode())
         except OSError as error:
             raise RunError(f"{path} cannot be written ({error.strerror}); choose another run.dir") from error
@@ -113,6 +116,11 @@ class RunFolder:
         return self.path / "latency_table.json"
 
     @property
+    def user_tasks(self) -> Path:
+        """The run's copy of the user's tasks."""
+        return self.path / "user_tasks.py"
+
+    @property
     def metrics_file(self) -> Path:
         """A line of metrics a generation."""
         return self.path / "metrics.jsonl"
@@ -136,8 +144,8 @@ class RunFolder:
         return changed
 
     def config(self) -> Config:
-        """Return the configuration that the run was started with."""
-        return read_config(self.config_file)
+        """Return the configuration that the run was started with, on its own copy of the user's tasks."""
+        return read_config(self.config_file, self.user_tasks if self.user_tasks.exists() else None)
 
     def save_checkpoint(self, generation: int, state: Mapping[str, Any]) -> str:
         """Write a checkpoint, drop those older than the previous one, and return its file name."""

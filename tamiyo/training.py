@@ -15,11 +15,15 @@ from architect.language_space import LanguageSpace
 from architect.policy import Policy
 from architect.pretraining import pretrain
 from architect.strategies import Ingredients, build_strategy
-from blueprints import LANGUAGE, Language
+from blueprints import IDENTITY, LANGUAGE, Language
 from crucible import Crucible
 from crucible.engines.base import single_thread
+from crucible.heads import checked_splits
 from crucible.latency import LatencyTable
+from crucible.program import build_program
 from crucible.stopwatch import Stopwatch
+from curricula.task import TaskError
+from curricula.user_tasks import source_hash, try_task
 from hall_of_fame.records import Entry, RunRecord
 from hall_of_fame.store import Store
 from tamiyo.config import SEEDS_A_RUN, Config, ConfigError, as_dict
@@ -43,6 +47,7 @@ def train(config: Config, folder: RunFolder) -> dict[str, Any]:
         stack.enter_context(single_thread())
         stack.enter_context(folder.locked())
         progress = stack.enter_context(Progress(config.budget.generations))
+        _try_user_tasks(config)
         store = stack.enter_context(Store.open(config.hall_of_fame.database or folder.database, create=True))
         language = Language(
             ops=LANGUAGE.ops,
@@ -89,6 +94,19 @@ class _Watch(Observer):
     def generation(self, metrics: dict[str, Any], best: Sequence[Entry]) -> None:
         self.progress.generation(metrics, best)
         self.tracker.log(metrics)
+
+
+def _try_user_tasks(config: Config) -> None:
+    """Refuse a user's own task that breaks the contract, before anything is spent on it."""
+    for stage in config.curriculum.build().stages:
+        if source_hash(stage.task):
+            seed = config.seed * SEEDS_A_RUN
+            try:
+                try_task(stage.task, seed)
+            except TaskError as error:
+                raise ConfigError(f"curriculum.user_tasks: {error}") from error
+            program = build_program(IDENTITY.graph, stage.task, config.crucible.width)
+            checked_splits(program, stage.task, seed)
 
 
 def _crucible(config: Config, folder: RunFolder, language: Language, progress: Progress) -> Crucible:
@@ -147,7 +165,7 @@ def _engine(
     policy: Policy,
     observer: Observer,
 ) -> Engine:
-    architect = config.architect
+    architect, curriculum = config.architect, config.curriculum.build()
     first_seed = config.seed * SEEDS_A_RUN
     return Engine(
         strategy=build_strategy(
@@ -176,8 +194,9 @@ def _engine(
             num_seeds=config.crucible.num_seeds,
             reseed_share=config.crucible.reseed_share,
             reseed_seeds=config.crucible.reseed_seeds,
+            task_weights=curriculum.weights,
         ),
-        curriculum=config.curriculum.build(),
+        curriculum=curriculum,
         store=store,
         folder=folder,
         run_id=folder.run_id,
@@ -274,6 +293,7 @@ def _summary(
         "database": store.name,
         "library": store.name if config.hall_of_fame.database else str(folder.path),
         "stages": first_of_stage,
+        "demotions": sum(bool(row.get("stage_demoted")) for row in rows),
         "best_reward": engine.state.best_reward,
         "best": [
             {"id": entry.id, "program": " ".join(entry.tokens), "performance": entry.performance}
