@@ -65,6 +65,37 @@ def test_tasks_weigh_alike_however_many_seeds_each_has():
     assert reward(many, TASKS, redundancy=0.0).terms.task == pytest.approx(0.5)
 
 
+def test_a_weighted_mean_worked_by_hand():
+    # xor 0.8 with weight 1, temporal 0.5 with weight 3: (0.8 + 1.5) / 4; stability counts both results alike.
+    both = evaluation(result(), result("temporal", score=0.75, clipped_share=1.0))
+    judged = reward(both, TASKS, redundancy=0.0, task_weights={"temporal": 3.0})
+    assert judged.terms.task == pytest.approx(0.575)
+    assert judged.terms.stability == pytest.approx(0.45 / 2)
+
+
+def test_a_gate_counts_neither_for_the_score_nor_for_the_calm():
+    both = evaluation(result(score=0.5, clipped_share=1.0), result("temporal", score=1.0))
+    judged = reward(both, TASKS, redundancy=0.0, task_weights={"xor": 0.0})
+    assert judged.terms == reward(both, TASKS[1:], redundancy=0.0).terms
+    failed = evaluation(result(status="crashed"), result("temporal", score=1.0))
+    assert reward(failed, TASKS, redundancy=0.0, task_weights={"xor": 0.0}).terms == judged.terms
+
+
+def test_where_there_are_gates_alone_they_count():
+    alone = evaluation(result())
+    gate = reward(alone, TASKS[:1], redundancy=0.0, task_weights={"xor": 0.0})
+    assert gate == reward(alone, TASKS[:1], redundancy=0.0)
+
+
+@given(st.lists(st.tuples(st.floats(0.5, 1), st.just(0.0) | st.floats(1e-3, 1e6)), min_size=2, max_size=2))
+def test_no_weights_take_the_task_term_out_of_its_bounds(drawn):
+    (a, weight_a), (b, weight_b) = drawn
+    both = evaluation(result(score=a), result("temporal", score=b))
+    weights = {"xor": weight_a, "temporal": weight_b}
+    term = reward(both, TASKS, redundancy=0.0, task_weights=weights).terms.task
+    assert min(2 * a - 1, 2 * b - 1) - 1e-9 <= term <= max(2 * a - 1, 2 * b - 1) + 1e-9
+
+
 def test_results_on_other_tasks_are_ignored():
     both = evaluation(result(), result("temporal", score=0.0, status="diverged"))
     alone = evaluation(result())
@@ -83,6 +114,14 @@ def test_an_invalid_program_is_worth_minus_one():
 def test_a_rejected_blueprint_is_worth_as_much_as_an_invalid_program():
     judged = reward(evaluation(result(status="rejected")), TASKS[:1], redundancy=0.0)
     assert (judged.total, judged.terms, judged.status) == (-1.0, None, "rejected")
+
+
+@pytest.mark.parametrize("status", ["ok", "diverged"])
+def test_a_blueprint_that_one_task_rejects_is_rejected_whatever_came_of_the_others(status):
+    found = evaluation(result(status=status), result("temporal", status="rejected"))
+    judged = reward(found, TASKS, redundancy=0.0)
+    assert (judged.total, judged.terms, judged.status) == (-1.0, None, "rejected")
+    assert reward(found, TASKS[:1], redundancy=0.0).total > -1.0
 
 
 @pytest.mark.parametrize("status", ["diverged", "timed_out", "out_of_memory", "crashed"])

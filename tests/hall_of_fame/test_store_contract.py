@@ -221,6 +221,35 @@ class StoreContract:
         assert entry.reward == 0.9
         assert entry.latency_us == 5.0
 
+    def test_tasks_weigh_in_the_ranking_what_the_caller_says(self, store: Store) -> None:
+        first, second = human_blueprints(2)
+        commit(
+            store,
+            0,
+            [
+                (blueprint, evaluation(blueprint, TaskResult(task="xor", seed=0, score=xor), other))
+                for blueprint, xor, other in (
+                    (first, 1.0, TaskResult(task="temporal", seed=0, score=0.6)),
+                    (second, 0.6, TaskResult(task="temporal", seed=0, score=0.9)),
+                )
+            ],
+        )
+
+        def performances(**weights: float) -> dict[str, float]:
+            by_key = {f"{name}-a": weight for name, weight in weights.items()}
+            return {entry.id: entry.performance for entry in store.top(2, weights=by_key)}
+
+        assert performances() == pytest.approx({first.id: 0.6, second.id: 0.5})
+        assert performances(xor=0.0) == pytest.approx({second.id: 0.8, first.id: 0.2})
+        assert list(performances(xor=0.0)) == [second.id, first.id]
+        assert performances(temporal=3.0) == pytest.approx({second.id: 0.65, first.id: 0.4})
+        assert performances(xor=0.0, temporal=0.0) == performances()
+        weights = {"xor-a": 0.0}
+        snapshot = store.snapshot(1, ["xor-a", "temporal-a"], weights=weights)
+        assert [entry.id for entry in snapshot.entries] == [second.id]
+        [alone] = store.top(1, task_keys=["xor-a"], weights=weights)
+        assert (alone.id, alone.performance) == (first.id, 1.0)
+
     def test_a_snapshot_holds_the_first_fingerprints_of_the_best(self, store: Store) -> None:
         good, better = human_blueprints(2)
         shapes = [np.full((4, 2), value, dtype=np.float32) for value in (1.0, 2.0, 3.0)]

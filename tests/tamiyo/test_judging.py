@@ -1,6 +1,7 @@
 """What a generation is worth: evidence grows, nothing is trained twice, the best are looked at again."""
 
 import dataclasses
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -11,6 +12,7 @@ from crucible.effort import RUNGS
 from crucible.engines.native.library import find_library
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.suites import task_named
+from curricula.user_tasks import load_user_tasks
 from hall_of_fame.records import CandidateRecord, RunRecord
 from hall_of_fame.store import Store
 from tamiyo.judging import Judge
@@ -89,6 +91,30 @@ def test_a_known_blueprint_is_trained_on_the_task_it_lacks(judge):
     judgement = judge.judge([MLP], [XOR, temporal])
     [evaluation] = judgement.trained
     assert [(result.task, result.seed) for result in evaluation.results] == [("xor", 11), ("temporal", 10)]
+
+
+def test_what_a_user_s_own_file_says_is_part_of_the_key_of_its_task(judge, tmp_path):
+    own = Path(__file__).resolve().parents[2] / "docs" / "examples" / "own_task.py"
+    (tmp_path / "changed.py").write_text(own.read_text().replace("> inputs[:, 0, 0]", "< inputs[:, 0, 0]"))
+    (tmp_path / "copied.py").write_text(own.read_text())
+    files = (own, tmp_path / "copied.py", tmp_path / "changed.py")
+    tasks = [load_user_tasks(file)["rises"] for file in files]
+    own_key, copied_key, changed_key = (record.key for record in judge.task_records(tasks))
+    assert own_key == copied_key != changed_key
+    [known] = judge.task_records([XOR])
+    assert "source" not in known.knobs
+
+
+def test_weights_and_gates_reach_reward_and_hall_of_fame(judge):
+    temporal = dataclasses.replace(task_named("temporal"), epochs=2)
+    gated = dataclasses.replace(judge, task_weights={"xor": 0.0})
+    [plain], [weighed] = (j.judge([MLP], [XOR, temporal]).verdicts for j in (judge, gated))
+    xor, other = (2 * r.score - 1 for r in plain.evaluation.results)
+    assert plain.reward.terms.task == pytest.approx((max(0.0, xor) + max(0.0, other)) / 2)
+    assert weighed.reward.terms.task == pytest.approx(max(0.0, other))
+    assert gated.judge([MLP], [XOR]).verdicts[0].reward.terms.task == pytest.approx(xor)
+    assert list(gated.key_weights([XOR, temporal]).values()) == [0.0, 1.0]
+    assert list(gated.key_weights([XOR]).values()) == [1.0]
 
 
 def test_novelty_is_counted_by_task(judge):
