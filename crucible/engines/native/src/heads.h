@@ -20,8 +20,12 @@ struct Loss {
     bool (*counts)(const float* target);
     void (*write)(const Answers&, long column, const float* target);
     S (*differentiate)(const Answers&); // the weighted mean, and its gradient into the outputs' slopes
-    double (*measure)(const Value& outputs, long column, const float* target); // what an exam adds up
+    // What an exam adds up, and what that needs of each of the columns from the first on.
+    Vec (*prepare)(const Value& outputs, long first);
+    double (*measure)(const Value& outputs, long column, const float* target, S prepared);
 };
+
+static Vec nothing(const Value&, long) { return Vec{}; }
 
 // Cross entropy: a target is the number of its class, or less than 0 where nothing counts.
 
@@ -56,20 +60,24 @@ static S cross_entropy(const Answers& a) {
 }
 
 // 1 where the first of the largest logits is the label's.
-static double is_right(const Value& logits, long column, const float* target) {
+static double is_right(const Value& logits, long column, const float* target, S) {
     int best = 0;
     for (int c = 1; c < logits.width; ++c)
         if (logits.data[c * logits.row + column] > logits.data[best * logits.row + column]) best = c;
     return best == int(*target);
 }
 
+static Vec log_of_total(const Value& logits, long first) {
+    Vec most = load(logits.data + first), total{};
+    for (int c = 1; c < logits.width; ++c) most = larger(load(logits.data + c * logits.row + first), most);
+    for (int c = 0; c < logits.width; ++c)
+        total += exponential(load(logits.data + c * logits.row + first) - most);
+    return most + logarithm(total);
+}
+
 // Minus the log of the label's probability.
-static double surprise(const Value& logits, long column, const float* target) {
-    double most = logits.data[column], total = 0;
-    for (int c = 1; c < logits.width; ++c)
-        most = std::fmax(most, double(logits.data[c * logits.row + column]));
-    for (int c = 0; c < logits.width; ++c) total += std::exp(logits.data[c * logits.row + column] - most);
-    return std::log(total) + (most - logits.data[int(*target) * logits.row + column]);
+static double surprise(const Value& logits, long column, const float* target, S log_of_total) {
+    return log_of_total - logits.data[int(*target) * logits.row + column];
 }
 
 // Mean squared error: a target is a number an output, undefined where nothing counts.
@@ -95,7 +103,7 @@ static S mean_squared_error(const Answers& a) {
     return sum_of(loss);
 }
 
-static double squared_error(const Value& outputs, long column, const float* target) {
+static double squared_error(const Value& outputs, long column, const float* target, S) {
     double total = 0;
     for (int c = 0; c < outputs.width; ++c) {
         const double apart = outputs.data[c * outputs.row + column] - target[c];
@@ -106,9 +114,9 @@ static double squared_error(const Value& outputs, long column, const float* targ
 
 // In the order of `LOSS_IDS` in crucible/engines/native/library.py.
 static const Loss LOSSES[] = {
-    {length_of_label, label_counts, write_one_hot, cross_entropy, is_right},
-    {length_of_numbers, numbers_count, write_numbers, mean_squared_error, squared_error},
-    {length_of_label, label_counts, write_one_hot, cross_entropy, surprise},
+    {length_of_label, label_counts, write_one_hot, cross_entropy, nothing, is_right},
+    {length_of_numbers, numbers_count, write_numbers, mean_squared_error, nothing, squared_error},
+    {length_of_label, label_counts, write_one_hot, cross_entropy, log_of_total, surprise},
 };
 
 // Numbers of all targets of one example.
@@ -171,16 +179,12 @@ class Tally {
 
     // Add the first `count` examples, whose targets these are.
     void add(const float* targets, long count) {
-        const int length = loss_.length(outputs_);
         for (int step = 0; step < outputs_.steps; ++step)
-            for (long b = 0; b < count; ++b) {
-                const long column = step * batch_ + b;
-                for (int c = 0; c < outputs_.width; ++c)
-                    is_finite_ &= bool(std::isfinite(outputs_.data[c * outputs_.row + column]));
-                const float* target = targets + (b * outputs_.steps + step) * length;
-                if (!loss_.counts(target)) continue;
-                total_ += loss_.measure(outputs_, column, target);
-                num_ += length;
+            for (long first = 0; first < count; first += LANES) {
+                const Vec prepared = loss_.prepare(outputs_, step * batch_ + first);
+                for (long b = first; b < count && b < first + LANES; ++b)
+                    add_one(step * batch_ + b, targets + (b * outputs_.steps + step) * loss_.length(outputs_),
+                            prepared[b - first]);
             }
     }
 
@@ -194,6 +198,14 @@ class Tally {
     double total_ = 0;
     long num_ = 0;
     bool is_finite_ = true;
+
+    void add_one(long column, const float* target, S prepared) {
+        for (int c = 0; c < outputs_.width; ++c)
+            is_finite_ &= bool(std::isfinite(outputs_.data[c * outputs_.row + column]));
+        if (!loss_.counts(target)) return;
+        total_ += loss_.measure(outputs_, column, target, prepared);
+        num_ += loss_.length(outputs_);
+    }
 };
 
 } // namespace NATIVE_VARIANT
