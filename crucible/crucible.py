@@ -345,5 +345,4 @@ def _check(blueprint: Blueprint, task: Task, seed: int) -> None:
 
 def _longest(task: Task) -> int:
     """Return the number of steps of the task's longest split."""
-    splits = task.splits(0)
-    return max(split.inputs.shape[1] for split in (splits.train, splits.validation, splits.test))
+    return max(split.inputs.shape[1] for split in task.splits(0).by_name.values())

@@ -16,10 +16,11 @@ class TaskResult:
         task: the task's name.
         seed: seed of data, initial parameters and batch order.
         status: `ok`, or why there is no score.
-        reason: one line more about a status that is not `ok`.
+        reason: one line more about a status that is not `ok`, or about a graft that did harm.
         score: on the held-out test split, in [0, 1]; 0 when the status is not `ok`. The accuracy over the
             labels that count; of a likelihood the explained share of their entropy, and of a regression the
-            coefficient of determination, both no less than 0.
+            coefficient of determination, both no less than 0. Of a graft the gain, no less than 0, and 0 where
+            it harms what the host did before.
         validation_score: the same on the validation split.
         num_steps: optimiser steps that were taken, of which all figures below are; fewer than the task's
             where less effort was asked for or values stopped being finite. Absent where a status leaves no
@@ -33,6 +34,11 @@ class TaskResult:
         clipped_share: share of steps whose gradient norm exceeded the clip.
         nonfinite_step: step at which loss or gradient stopped being finite; absent where only an exam after
             training brought infinite or undefined values.
+        gain: of a graft: which share of the loss that the host with the identity has on the test split is
+            gone, from -1 (doubled, or worse) to 1; absent where the status is not `ok`.
+        retention_rise: of a graft: by which share of itself the loss on the old question rose, from -1 to 1.
+        rival_gain: of a graft that the Crucible judged: the gain of a perceptron of no fewer parameters, if
+            there is one, that was trained likewise.
         fingerprint: `[probes, D]` float32, the slot's output, averaged over time, on the task's probe set
             after training; absent unless asked for.
     """
@@ -52,6 +58,9 @@ class TaskResult:
     gradient_norm_max: float = float("nan")
     clipped_share: float = 0.0
     nonfinite_step: int | None = None
+    gain: float | None = None
+    retention_rise: float | None = None
+    rival_gain: float | None = None
     fingerprint: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 

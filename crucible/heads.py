@@ -121,9 +121,24 @@ def checked_splits(program: Program, task: Task, seed: int) -> Splits:
     """Return the splits of `seed`; a CrucibleError says where they are not what the task's head takes."""
     splits = task.splits(seed)
     check_inputs(program, task.probe(), f"probe set of task '{task.name}'")
-    for name in ("train", "validation", "test"):
-        check_split(program, getattr(splits, name), f"{name} split of task '{task.name}', seed {seed}")
+    for name, split in splits.by_name.items():
+        check_split(program, split, f"{name} split of task '{task.name}', seed {seed}")
+    _check_graft(program, task, splits)
     return splits
+
+
+def _check_graft(program: Program, task: Task, splits: Splits) -> None:
+    """Refuse a graft that asks no old question, or whose exams do not measure its loss."""
+    if task.is_graft != (splits.retention is not None):
+        raise CrucibleError(
+            f"task '{task.name}' has is_graft = {task.is_graft} and "
+            f"{'no' if splits.retention is None else 'a'} retention split; expected both, or neither"
+        )
+    if task.is_graft and program.head.loss != "mse":
+        raise CrucibleError(
+            f"graft '{task.name}' has the head '{program.head.name}'; expected a regression, 'pooled_mse' or "
+            "'step_mse': a gain is a share of the loss that exams measure"
+        )
 
 
 def check_split(program: Program, split: Split, where: str) -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from blueprints.compiler import BlueprintModule
 from blueprints.modules import MODULES, ModuleBuilder
+from blueprints.modules.features import Scale
 from crucible.program import Program
 
 
@@ -25,6 +26,11 @@ class MiniSeedNet(nn.Module):
         self.readout = nn.Linear(program.width, program.output_width)
         self._is_per_step = program.head.is_per_step
 
+    def freeze(self) -> None:
+        """Let the slot alone learn."""
+        self.input.requires_grad_(False)
+        self.readout.requires_grad_(False)
+
     def pooled(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the slot's output, averaged over time, `[B, D]`."""
         return self.slot(self.input(inputs)).mean(dim=1)
@@ -36,9 +42,24 @@ class MiniSeedNet(nn.Module):
         return self.readout(self.slot(self.input(inputs)).expand(-1, inputs.shape[1], -1))
 
 
+class Grafted(nn.Module):
+    """`x + g * B(x)` with a gain g a channel, zero at the start: at first B changes nothing."""
+
+    def __init__(self, blueprint: nn.Module, width: int) -> None:
+        super().__init__()
+        self.blueprint = blueprint
+        self.gate = Scale(width)
+        nn.init.zeros_(self.gate.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the sum `[B, T, D]`; a blueprint's single step is added to every step."""
+        return x + self.gate(self.blueprint(x))
+
+
 def build_host(program: Program, modules: Mapping[str, ModuleBuilder] = MODULES) -> MiniSeedNet:
     """Return the module that computes what `program` says, with torch's default initial values."""
-    return MiniSeedNet(program, BlueprintModule(program.graph, program.width, modules))
+    blueprint = BlueprintModule(program.graph, program.width, modules)
+    return MiniSeedNet(program, blueprint if program.graft is None else Grafted(blueprint, program.width))
 
 
 def load_parameters(module: nn.Module, flat_P: torch.Tensor) -> None:

@@ -19,8 +19,11 @@ HOST_EMBEDDING = "HOST_EMBEDDING"
 HOST_MEAN = "HOST_MEAN"
 HOST_SPREAD = "HOST_SPREAD"
 HOST_READOUT = "HOST_READOUT"
+#: Of a graft: the scale behind which a blueprint enters, and its sum with what the host had before.
+HOST_GATE = "HOST_GATE"
+HOST_GRAFT = "HOST_GRAFT"
 #: All of them.
-HOST_OPS = (HOST_INPUT, HOST_EMBEDDING, HOST_MEAN, HOST_SPREAD, HOST_READOUT)
+HOST_OPS = (HOST_INPUT, HOST_EMBEDDING, HOST_MEAN, HOST_SPREAD, HOST_READOUT, HOST_GATE, HOST_GRAFT)
 
 T = TypeVar("T")
 
@@ -109,6 +112,8 @@ class Program:
         graph: what fills the slot.
         width: D of the host.
         head: what is asked of the last node, which has one step, or all of them for a head of every step.
+        graft: the task for which the host was trained before the blueprint enters it; absent where both are
+            trained together.
     """
 
     nodes: tuple[ProgramNode, ...]
@@ -116,21 +121,27 @@ class Program:
     graph: Graph
     width: int
     head: Head
+    graft: Task | None = None
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Every trainable tensor: the host's input map, then node by node, then the readout."""
+        """Every tensor of parameters: the host's input map, then node by node, then the readout."""
         return tuple(parameter for node in self.nodes for parameter in node.parameters)
 
     @cached_property
     def num_parameters(self) -> int:
-        """Trainable scalars, host included."""
+        """Scalars of all parameters, host included."""
         return sum([node.size for node in self.nodes])
 
     @property
     def num_slot_parameters(self) -> int:
         """Trainable scalars of the blueprint alone."""
-        return self.num_parameters - self.nodes[1].size - self.nodes[-1].size
+        return self.num_parameters - sum([n.size for n in self.nodes if n.signature.op in HOST_OPS])
+
+    @property
+    def num_frozen(self) -> tuple[int, int]:
+        """How many of the first and of the last parameters do not learn: a graft's input map and readout."""
+        return (0, 0) if self.graft is None else (self.nodes[1].size, self.nodes[-1].size)
 
     @property
     def input_kind(self) -> InputKind:
@@ -183,13 +194,27 @@ def build_program(graph: Graph, task: Task, width: int, language: Language = LAN
     head = HEADS[task.head]
     nodes = _inputs(task, width) + _nodes(graph, width, language, shift=1)[1:]
     is_sequence = graph.type.time == "sequence"
+    if task.is_graft:
+        nodes += _gated(len(nodes) - 1, width, is_sequence=is_sequence)
+        is_sequence = True
     if is_sequence != head.is_per_step:
         op = HOST_MEAN if is_sequence else HOST_SPREAD
         signature = Signature(op, (), (width,), (is_sequence,), width, head.is_per_step)
         nodes.append(ProgramNode(signature, (len(nodes) - 1,), (), 0))
     pooled = len(nodes) - 1
     nodes.append(_affine(HOST_READOUT, width, task.output_width, pooled, sequence=head.is_per_step))
-    return Program(tuple(nodes), pooled, graph, width, head)
+    return Program(tuple(nodes), pooled, graph, width, head, task if task.is_graft else None)
+
+
+def _gated(source: int, width: int, *, is_sequence: bool) -> list[ProgramNode]:
+    """Return `x + g * B(x)`, where x enters the slot, node `source` is B(x) and g is zero at the start."""
+    gain = Parameter(name="weight", shape=(width,), init="zeros")
+    gate = Signature(HOST_GATE, (), (width,), (is_sequence,), width, is_sequence)
+    graft = Signature(HOST_GRAFT, (), (width, width), (True, is_sequence), width, True)
+    return [
+        ProgramNode(gate, (source,), (gain,), gain.size),
+        ProgramNode(graft, (1, source + 1), (), 0),
+    ]
 
 
 def _inputs(task: Task, width: int) -> list[ProgramNode]:

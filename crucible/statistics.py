@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from crucible.evaluation import TaskResult
-from curricula.task import Task
+from crucible.grading import grades
+from crucible.program import Program
+from curricula.task import Splits, Task
 
 #: Global gradient norm above which a step's gradient is scaled down.
 CLIP_NORM = 1.0
@@ -64,25 +66,30 @@ def _figures(losses_JK: np.ndarray, norms_JK: np.ndarray, task: Task) -> Iterato
 
 
 def judged(
+    program: Program,
     task: Task,
     seed: int,
+    splits: Splits,
     statistics: Mapping[str, Any],
-    scores: Mapping[str, float],
+    measures: Mapping[str, float],
     fingerprint: np.ndarray | None,
 ) -> TaskResult:
     """Return the result of one training run; it diverged unless all that it computed stayed finite.
 
     Args:
-        task: what was trained.
+        program: what was trained.
+        task: on what.
         seed: of the run.
+        splits: of that seed.
         statistics: of its curves, as `curve_statistics` returns them.
-        scores: on `validation` and `test`; NaN where a logit was not finite.
+        measures: what `crucible.heads` measures on every split but the training one, by name; NaN where an
+            output was not finite.
         fingerprint: where asked for.
     """
     reason = ""
     if (step := statistics["nonfinite_step"]) is not None:
         reason = f"loss or gradient stopped being finite at step {step}"
-    elif spoilt := [name for name, score in scores.items() if np.isnan(score)]:
+    elif spoilt := [name for name, measure in measures.items() if np.isnan(measure)]:
         reason = f"logits of the {spoilt[0]} split are not finite after training"
     elif fingerprint is not None and not np.isfinite(fingerprint).all():
         reason = "outputs of the slot on the probe set are not finite after training"
@@ -91,9 +98,8 @@ def judged(
     return TaskResult(
         task=task.name,
         seed=seed,
-        score=scores["test"],
-        validation_score=scores["validation"],
         fingerprint=fingerprint,
+        **grades(program, seed, splits, measures),
         **statistics,
     )
 

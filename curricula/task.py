@@ -34,11 +34,21 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Splits:
-    """Train, validation and test examples of one seed; no example is in two of them."""
+    """Train, validation and test examples of one seed; no example is in two of them.
+
+    A graft's validation and test ask its new question alone; `retention` asks the old one.
+    """
 
     train: Split
     validation: Split
     test: Split
+    retention: Split | None = None
+
+    @property
+    def by_name(self) -> dict[str, Split]:
+        """The splits that there are, training first."""
+        names = ("train", "validation", "test", "retention")
+        return {name: split for name in names if (split := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,9 @@ class Task(ABC):
     input: ClassVar[InputKind] = "linear"
     #: Classes of a label, or numbers of a regression's target.
     output_width: ClassVar[int] = 2
+    #: Whether the host is trained before the blueprint enters it, which then learns alone; see
+    #: curricula/graft.py.
+    is_graft: ClassVar[bool] = False
     #: Score on the test split from which the task counts as solved.
     solved: ClassVar[float] = 0.95
     #: Training loss, in nats or squared units of the targets, under which a run counts as having solved its
@@ -102,7 +115,7 @@ class Task(ABC):
 
     @abstractmethod
     def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed` (not negative); equal seeds give equal tensors."""
+        """Return the splits of `seed` (not negative); equal seeds give equal tensors."""
 
     @abstractmethod
     def probe(self) -> torch.Tensor:

@@ -25,6 +25,7 @@ class Layout:
         num_rows: rows of the buffer.
         row_order: `[R']`, the rows of program 0 in the order of its nodes, then those of program 1, ...
         row_counts: `[J]`, the number of rows of each program.
+        frozen_rows: `[R']`, those of all programs that do not learn.
     """
 
     def __init__(
@@ -59,6 +60,17 @@ class Layout:
         self.row_counts = torch.tensor([len(order) for order in orders])
         self.row_order = torch.from_numpy(
             np.concatenate([np.asarray(order, dtype=np.int64) for order in orders])
+        )
+
+        self.frozen_rows = torch.tensor(
+            [
+                r
+                for program, nodes in zip(programs, self._places, strict=True)
+                if program.graft is not None
+                for _, row, height in (*nodes[1], *nodes[-1])
+                for r in range(row, row + height)
+            ],
+            dtype=torch.int64,
         )
 
     def stacks(self, buffer: Tensor) -> list[list[Tensor]]:

@@ -59,23 +59,23 @@ class ReferenceEngine(Engine):
         splits = checked_splits(job.program, task, job.seed)
         module = build_host(job.program, self._modules)
         load_parameters(module, initial_parameters(job.program, job.seed))
+        if job.program.graft is not None:
+            module.freeze()
         module.to(self.device)
         losses, norms = self._fit(module, splits.train, task, job.seed, Deadline(self.max_seconds))
         (statistics,) = curve_statistics(losses[None], norms[None], task)
         loss = LOSSES[job.program.head.loss]
-        scores = {
-            "validation": self._score(module, splits.validation, loss),
-            "test": self._score(module, splits.test, loss),
-        }
+        exams = [(name, split) for name, split in splits.by_name.items() if name != "train"]
+        measures = {name: self._measure(module, split, loss) for name, split in exams}
         fingerprint = self._fingerprint(module, task) if fingerprints else None
-        return judged(task, job.seed, statistics, scores, fingerprint)
+        return judged(job.program, task, job.seed, splits, statistics, measures, fingerprint)
 
     def _fit(
         self, module: MiniSeedNet, train: Split, task: Task, seed: int, deadline: Deadline
     ) -> tuple[np.ndarray, np.ndarray]:
         """Train `module` in place; return losses and gradient norms of the steps taken."""
         inputs, targets = train.inputs.to(self.device), train.targets.to(self.device)
-        parameters = list(module.parameters())
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=task.learning_rate, fused=True)
         loss_of = LOSSES[HEADS[task.head].loss].loss
         losses, norms = [], []
@@ -99,10 +99,9 @@ class ReferenceEngine(Engine):
         return np.asarray(losses), np.asarray(norms)
 
     @torch.no_grad()
-    def _score(self, module: MiniSeedNet, split: Split, loss: Loss) -> float:
-        """Return the score; NaN where an output is not finite."""
-        outputs = module(split.inputs.to(self.device))
-        return loss.score(loss.measure(outputs, split.targets.to(self.device)), split.targets)
+    def _measure(self, module: MiniSeedNet, split: Split, loss: Loss) -> float:
+        """Return what the exam comes to; NaN where an output is not finite."""
+        return loss.measure(module(split.inputs.to(self.device)), split.targets.to(self.device))
 
     @torch.no_grad()
     def _fingerprint(self, module: MiniSeedNet, task: Task) -> np.ndarray:

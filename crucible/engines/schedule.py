@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crucible.program import HOST_MEAN, HOST_READOUT, HOST_SPREAD, Program, Signature
+from crucible.program import HOST_GATE, HOST_GRAFT, HOST_MEAN, HOST_READOUT, HOST_SPREAD, Program, Signature
 
 #: A node of one of the programs: (index of the program, index of the node).
 Member = tuple[int, int]
@@ -52,4 +52,4 @@ def schedule(programs: Sequence[Program]) -> list[Group]:
     return groups
 
 
-_LAST = frozenset({HOST_MEAN, HOST_SPREAD, HOST_READOUT})
+_LAST = frozenset({HOST_GATE, HOST_GRAFT, HOST_MEAN, HOST_SPREAD, HOST_READOUT})

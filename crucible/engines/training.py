@@ -17,7 +17,7 @@ from crucible.engines.layout import ROW, Layout
 from crucible.engines.plan import Plan
 from crucible.engines.schedule import schedule
 from crucible.evaluation import TaskResult
-from crucible.heads import LOSSES, checked_splits, inputs_as_floats, targets_as_floats
+from crucible.heads import checked_splits, inputs_as_floats, targets_as_floats
 from crucible.initialisation import initial_parameters
 from crucible.minibatches import minibatches
 from crucible.program import Program
@@ -70,11 +70,11 @@ class Trainer:
     ) -> None:
         self._jobs, self._task = jobs, task
         self.num_steps = task.num_steps
-        seeds = sorted({job.seed for job in jobs})
+        self._seeds = seeds = sorted({job.seed for job in jobs})
         self._splits = [checked_splits(jobs[0].program, task, seed) for seed in seeds]
         self._head = jobs[0].program.head
         first = self._splits[0]
-        longest = max(split.inputs.shape[1] for split in (first.train, first.validation, first.test))
+        longest = max(split.inputs.shape[1] for split in first.by_name.values())
         self._batch = Batch([job.program for job in jobs], kernels, longest, device)
         self._write_initial_parameters()
         self._seed_of_J = torch.tensor([seeds.index(job.seed) for job in jobs], device=device)
@@ -91,26 +91,24 @@ class Trainer:
         """Examine all jobs and return their results, in their order."""
         task = self._task
         losses_KJ, norms_KJ = self.step.curves()
-        exams = {
-            "validation": [splits.validation for splits in self._splits],
-            "test": [splits.test for splits in self._splits],
+        measures = {
+            name: self._measures([splits.by_name[name] for splits in self._splits])
+            for name in self._splits[0].by_name
+            if name != "train"
         }
-        scores = {name: self._scores(splits) for name, splits in exams.items()}
         pooled_JBD = _fingerprints(self._batch, task) if fingerprints else None
         results = []
         statistics_J = curve_statistics(losses_KJ.T, norms_KJ.T, task)
         for index, (job, statistics) in enumerate(zip(self._jobs, statistics_J, strict=True)):
-            own = {name: scores_J[index] for name, scores_J in scores.items()}
+            own = {name: measures_J[index] for name, measures_J in measures.items()}
             fingerprint = None if pooled_JBD is None else pooled_JBD[index].copy()
-            results.append(judged(task, job.seed, statistics, own, fingerprint))
+            splits = self._splits[self._seeds.index(job.seed)]
+            results.append(judged(job.program, task, job.seed, splits, statistics, own, fingerprint))
         return results
 
-    def _scores(self, splits: Sequence[Split]) -> list[float]:
-        """Return each job's score on the split of its seed; NaN where an output is not finite."""
-        measures = _measures(self._batch, self._head, splits, self._seed_of_J).tolist()
-        score = LOSSES[self._head.loss].score
-        seeds = self._seed_of_J.tolist()
-        return [score(measure, splits[s].targets) for measure, s in zip(measures, seeds, strict=True)]
+    def _measures(self, splits: Sequence[Split]) -> list[float]:
+        """Return what the exam of each job comes to; NaN where an output is not finite."""
+        return _measures(self._batch, self._head, splits, self._seed_of_J).tolist()
 
 
 class Minibatches:
@@ -204,6 +202,7 @@ class Update:
         self._square_R = batch.gradients.new_empty(layout.num_rows)
         self._row_order = layout.row_order.to(device)
         self._row_counts = layout.row_counts.to(device)
+        self._frozen_rows = layout.frozen_rows.to(device)
         job_of_R = torch.empty(layout.num_rows, dtype=torch.int64, device=device)
         job_of_R[self._row_order] = torch.repeat_interleave(
             torch.arange(num, device=device), self._row_counts
@@ -221,7 +220,12 @@ class Update:
         self._adam = torch.optim.Adam([parameter], lr=task.learning_rate, fused=True, capturable=is_cuda)
 
     def __call__(self) -> None:
-        """Take one step; a job that is no longer finite gets no more gradient that is worth anything."""
+        """Take one step; a job that is no longer finite gets no more gradient that is worth anything.
+
+        With a gradient of zero from the first step on, what is frozen stays as it is, to the bit.
+        """
+        if len(self._frozen_rows):
+            self._gradient_RC.index_fill_(0, self._frozen_rows, 0.0)
         torch.mul(self._gradient_RC, self._gradient_RC, out=self._square_RC)
         torch.sum(self._square_RC, 1, out=self._square_R)
         torch.index_select(self._square_R, 0, self._row_order, out=self._ordered_R)

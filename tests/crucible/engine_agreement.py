@@ -19,7 +19,7 @@ from crucible import TaskResult
 from crucible.engines.base import Engine
 from crucible.engines.reference import ReferenceEngine
 from crucible.initialisation import initial_parameters
-from crucible.program import build_program
+from crucible.program import Program, build_program
 from curricula.task import Task
 
 #: A program for every op, with every kind of input that it takes.
@@ -108,7 +108,7 @@ def assert_gradients_agree(
     Beyond `BOUNDS`, see `assert_agrees`, which measures what rounding a program amplifies by itself.
     """
     programs = [build_program(blueprint.graph, task, width) for blueprint in blueprints]
-    parameters = [initial_parameters(program, seed) for program in programs]
+    parameters = [opened(program, initial_parameters(program, seed)) for program in programs]
     train = task.splits(seed).train
     data = train.inputs[:batch, :steps], train.targets[:batch]
     reference = ReferenceEngine()
@@ -123,6 +123,16 @@ def assert_gradients_agree(
 
             peer = truths[i] if dtype == torch.float64 else peers[i]
             assert_agrees(found[i], truths[i], peer, BOUNDS[dtype], truth_at, parameters[i], str(blueprint))
+
+
+def opened(program: Program, flat_P: Tensor) -> Tensor:
+    """Return parameters with a graft's gate open: at zero no gradient reaches the blueprint."""
+    if program.graft is None:
+        return flat_P
+    end = len(flat_P) - program.num_frozen[1]
+    opened_P = flat_P.clone()
+    opened_P[end - program.width : end] = torch.linspace(-0.5, 1, program.width)
+    return opened_P
 
 
 def assert_trainings_agree(expected: Sequence[TaskResult], found: Sequence[TaskResult]) -> None:

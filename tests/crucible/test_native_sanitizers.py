@@ -56,8 +56,8 @@ for task in (Xor(epochs=1), Temporal(epochs=1), Xor(epochs=1, batch_size=8)):
         for dtype in (torch.float32, torch.float64):
             engine.loss_and_gradients(*arguments, train.targets[: 1 + i % 33], dtype)
 sys.path.insert(0, sys.argv[2])
-from toy_tasks import TOYS
-for task in TOYS.values():
+from toy_tasks import GRAFT_TOYS, TOYS
+for task in (*TOYS.values(), *GRAFT_TOYS.values()):
     programs = [build_program(parse(t).graph, task, 16) for t in tokens[:24]]
     NativeEngine(num_workers=2).train([Job(program=p, seed=1) for p in programs], task, fingerprints=True)
     train = task.splits(0).train

@@ -95,6 +95,26 @@ TOYS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraftToy(Toy):
+    """A toy for a host that is trained before; the old question is the same as the new one."""
+
+    is_graft = True
+
+    def splits(self, seed: int) -> Splits:
+        """Return the toy's splits, and the test split of another seed."""
+        return replace(_splits(self, seed), retention=_splits(self, seed + 1).test)
+
+
+#: A graft for every head that may have one, and every input.
+GRAFT_TOYS = {
+    f"{head}-{kind}": GraftToy(name=f"graft_{head}_{kind}", asks=head, takes=kind)
+    for head in HEADS
+    if HEADS[head].loss == "mse"
+    for kind in ("linear", "embedding")
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpoiltSeed(Xor):
     """Xor whose training inputs of seed 1 hold an undefined value."""
 

@@ -58,8 +58,9 @@ class PersistentEngine(InterpreterEngine):
         return f"{self.name}-{self.version}+{self._batched.engine_id}"
 
     def _missing(self, program: Program) -> frozenset[str]:
-        """Return what a program needs and the kernels do not have, its head included."""
-        return super()._missing(program) | ({program.head.name} - HEADS_HERE)
+        """Return what a program needs and the kernels do not have: ops, its head, a host that is frozen."""
+        frozen = frozenset() if program.graft is None else {"a frozen host"}
+        return super()._missing(program) | ({program.head.name} - HEADS_HERE) | frozen
 
     def _train(
         self, jobs: Sequence[Job], task: Task, *, fingerprints: bool, progress: Progress | None
@@ -82,9 +83,12 @@ class PersistentEngine(InterpreterEngine):
                 )
             else:
                 assert status == OK
-                scores = {"validation": float(scores_J2[i, 0]), "test": float(scores_J2[i, 1])}
+                measures = {"validation": float(scores_J2[i, 0]), "test": float(scores_J2[i, 1])}
                 fingerprint = None if prints is None else prints[i].copy()
-                results.append(judged(task, job.seed, statistics_J[i], scores, fingerprint))
+                splits = task.splits(job.seed)
+                results.append(
+                    judged(job.program, task, job.seed, splits, statistics_J[i], measures, fingerprint)
+                )
         return results
 
     def _run(self, kernel: str, arrays: Arrays, progress: Progress | None) -> None:

@@ -13,7 +13,15 @@ from crucible.engines.kernels.mixing import Convolution, DepthwiseConvolution, L
 from crucible.engines.kernels.module import ModuleKernel
 from crucible.engines.kernels.pools import PoolLast, PoolMax, PoolMean, Shift
 from crucible.engines.kernels.recurrent import DiagonalScan, Gru, Lstm
-from crucible.program import HOST_EMBEDDING, HOST_INPUT, HOST_MEAN, HOST_READOUT, HOST_SPREAD
+from crucible.program import (
+    HOST_EMBEDDING,
+    HOST_GATE,
+    HOST_GRAFT,
+    HOST_INPUT,
+    HOST_MEAN,
+    HOST_READOUT,
+    HOST_SPREAD,
+)
 
 _KERNELS: Mapping[str, Kernel] = {
     HOST_INPUT: Linear(),
@@ -21,6 +29,8 @@ _KERNELS: Mapping[str, Kernel] = {
     HOST_MEAN: PoolMean(),
     HOST_SPREAD: Spread(),
     HOST_READOUT: Linear(),
+    HOST_GATE: Scale(),
+    HOST_GRAFT: Add(),
     "LINEAR": Linear(),
     "CONV1D": Convolution(),
     "DWCONV1D": DepthwiseConvolution(),

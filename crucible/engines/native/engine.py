@@ -23,7 +23,8 @@ from crucible.engines.native.records import Records, build_records
 from crucible.engines.native.task_arrays import TaskArrays
 from crucible.errors import CrucibleError
 from crucible.evaluation import TaskResult
-from crucible.heads import LOSSES, check_split, inputs_as_floats, targets_as_floats
+from crucible.grading import score_on
+from crucible.heads import check_split, inputs_as_floats, targets_as_floats
 from crucible.initialisation import initial_parameters
 from crucible.program import Program
 from crucible.statistics import CLIP_EPSILON, CLIP_NORM, SMOOTHING, curve_statistics, judged
@@ -219,7 +220,7 @@ class _Batch:
         num, num_steps = len(jobs), task.num_steps
         self._losses_JK = np.full((num, num_steps), np.nan, np.float32)
         self._norms_JK = np.full((num, num_steps), np.nan, np.float32)
-        self._measures_J2 = np.full((num, 2), np.nan, np.float32)
+        self._measures_JE = np.full((num, len(library.EXAMS)), np.nan, np.float32)
         self._statuses_J = np.full(num, library.STOPPED, np.int32)
         self._num_taken_J = np.zeros(num, np.int32)
         self._seconds_taken_J = np.zeros(num)
@@ -227,10 +228,10 @@ class _Batch:
         self.num_done = np.zeros(1, np.int64)
         self.num_reported = 0
         self.is_cancelled = np.zeros(1, np.int32)
-        self._head = jobs[0].program.head
         width = jobs[0].program.width
         self._fingerprints_JBD = np.zeros((num if fingerprints else 0, arrays.num_probes, width), np.float32)
         parameters = [initial_parameters(job.program, job.seed).numpy() for job in jobs]
+        num_frozen_first, num_frozen_last = jobs[0].program.num_frozen
         starts = _starts([len(p) for p in parameters])
         self.request = Request(
             num_jobs=num,
@@ -250,12 +251,14 @@ class _Batch:
             seconds_taken=self._seconds_taken_J.ctypes.data,
             losses=self._losses_JK.ctypes.data,
             norms=self._norms_JK.ctypes.data,
-            measures=self._measures_J2.ctypes.data,
+            measures=self._measures_JE.ctypes.data,
             fingerprints=self._fingerprints_JBD.ctypes.data if fingerprints else None,
             width=width,
             statuses=self._statuses_J.ctypes.data,
             num_done=self.num_done.ctypes.data,
             is_cancelled=self.is_cancelled.ctypes.data,
+            num_frozen_first=num_frozen_first,
+            num_frozen_last=num_frozen_last,
         )
         arrays.fill(self.request)
 
@@ -277,7 +280,10 @@ class _Batch:
         for place, index in enumerate(self._competing):
             if self._statuses_J[index] in (library.OK, library.PAUSED):
                 last = self._num_taken_J[index]
-                scores_J[place] = self._scores(int(index))["validation"]
+                job, measures = self._jobs[index], self._measures(int(index))
+                splits = self._arrays.splits[job.seed]
+                measure = measures["validation"]
+                scores_J[place] = score_on("validation", job.program, job.seed, splits, measure)
                 losses_J[place] = self._losses_JK[index, max(0, last - SMOOTHING) : last].mean(
                     dtype=np.float64
                 )
@@ -292,25 +298,23 @@ class _Batch:
         return [self._result(index, statistics) for index, statistics in enumerate(statistics_J)]
 
     def _result(self, index: int, statistics: Mapping[str, Any]) -> TaskResult:
-        task, seed = self._task, self._jobs[index].seed
+        task, job = self._task, self._jobs[index]
         status = int(self._statuses_J[index])
         if status == library.TIMED_OUT:
-            return timed_out(self._jobs[index], task, self.request.seconds)
+            return timed_out(job, task, self.request.seconds)
         if status == library.OUT_OF_MEMORY:
             reason = "the native engine was refused memory"
-            return TaskResult(task=task.name, seed=seed, status="out_of_memory", reason=reason)
+            return TaskResult(task=task.name, seed=job.seed, status="out_of_memory", reason=reason)
         assert status == library.OK, "a job that was not cancelled has an end"
         fingerprint = self._fingerprints_JBD[index].copy() if self.request.is_fingerprinting else None
-        return judged(task, seed, statistics, self._scores(index), fingerprint)
+        splits = self._arrays.splits[job.seed]
+        return judged(job.program, task, job.seed, splits, statistics, self._measures(index), fingerprint)
 
-    def _scores(self, index: int) -> dict[str, float]:
-        """Return the scores of one job; NaN where it had no exam, or an output was not finite."""
-        score, splits = LOSSES[self._head.loss].score, self._arrays.splits[self._jobs[index].seed]
-        validation, test = map(float, self._measures_J2[index])
-        return {
-            "validation": score(validation, splits.validation.targets),
-            "test": score(test, splits.test.targets),
-        }
+    def _measures(self, index: int) -> dict[str, float]:
+        """Return what the exams of one job came to; NaN where it had none, or an output was not finite."""
+        names = self._arrays.splits[self._jobs[index].seed].by_name
+        measures = zip(library.EXAMS, self._measures_JE[index].tolist(), strict=True)
+        return {name: measure for name, measure in measures if name in names}
 
 
 def _starts(sizes: Sequence[int]) -> np.ndarray:

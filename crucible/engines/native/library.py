@@ -15,7 +15,7 @@ from curricula.heads import LossName
 ALIGNMENT = 64
 
 #: What request.h calls ABI_VERSION; a library of another version is refused.
-ABI_VERSION = 9
+ABI_VERSION = 10
 
 #: The rows of the interpreter's table of losses, which src/heads.h holds, in its order.
 LOSS_IDS: Mapping[LossName, int] = {"cross_entropy": 0, "mse": 1, "likelihood": 2}
@@ -33,6 +33,8 @@ class Examples(ctypes.Structure):
 
 #: Integers in what requests side by side share, as request.h lists them.
 NUM_TURNS = 4
+#: What exams come to, in the order of a request's measures.
+EXAMS = ("validation", "test", "retention")
 
 
 class Request(ctypes.Structure):
@@ -43,7 +45,7 @@ class Request(ctypes.Structure):
         *((name, _POINTER) for name in ("records", "record_starts", "pooled")),
         *((name, _POINTER) for name in ("parameters", "means", "squares", "parameter_starts")),
         *((name, _POINTER) for name in ("seeds", "order")),
-        *((name, Examples) for name in ("train", "validation", "test", "probe")),
+        *((name, Examples) for name in ("train", "validation", "test", "retention", "probe")),
         *((name, _INT32) for name in ("input_width", "loss", "batch", "num_steps")),
         *((name, _INT32) for name in ("num_threads", "is_fingerprinting")),
         *((name, _DOUBLE) for name in ("learning_rate", "clip_norm", "clip_epsilon", "seconds")),
@@ -55,6 +57,7 @@ class Request(ctypes.Structure):
         *((name, _POINTER) for name in ("statuses", "num_done", "is_cancelled")),
         ("num_places", _INT32),
         ("turns", _POINTER),
+        *((name, _INT32) for name in ("num_frozen_first", "num_frozen_last")),
     ]
 
 

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blueprints.graph import LOOP, SCAN, STATE
-from crucible.program import HOST_INPUT, HOST_MEAN, HOST_READOUT, Body, Program, ProgramNode, Signature
+from crucible.program import (
+    HOST_GATE,
+    HOST_GRAFT,
+    HOST_INPUT,
+    HOST_MEAN,
+    HOST_READOUT,
+    Body,
+    Program,
+    ProgramNode,
+    Signature,
+)
 
 #: Fields of one record, as src/request.h has them.
 FIELDS = (
@@ -18,7 +28,13 @@ FIELDS = (
     *("kernel", "dilation", "signed", "parts", "full", "scan", "store"),
 )
 #: Ops of the host that are rows of the table under another name.
-ALIASES = {HOST_INPUT: "LINEAR", HOST_READOUT: "LINEAR", HOST_MEAN: "POOL_MEAN"}
+ALIASES = {
+    HOST_INPUT: "LINEAR",
+    HOST_READOUT: "LINEAR",
+    HOST_MEAN: "POOL_MEAN",
+    HOST_GATE: "SCALE",
+    HOST_GRAFT: "ADD",
+}
 #: Ops that become other records: a loop is unrolled, a scan laid flat.
 DISSOLVED = frozenset({LOOP, SCAN})
 #: Attributes that say into how many parts an op divides its width or its work, or how many rows it has.

@@ -39,6 +39,8 @@ class TaskArrays:
         self._train = self._examples([s.train for s in splits])
         self._validation = self._examples([s.validation for s in splits])
         self._test = self._examples([s.test for s in splits])
+        retention = [s.retention for s in splits if s.retention is not None]
+        self._retention = self._examples(retention) if retention else Examples()
         self._probe = Examples(self._inputs([probe]), None, *probe.shape[:2])
         self._order = None
         if task.batch_size != task.num_train:
@@ -47,7 +49,7 @@ class TaskArrays:
     def fill(self, request: Request) -> None:
         """Point a request, which these arrays must outlive, at them."""
         request.order, request.train, request.validation = self._order, self._train, self._validation
-        request.test = self._test
+        request.test, request.retention = self._test, self._retention
         if request.is_fingerprinting:
             request.probe = self._probe
         request.input_width, request.loss = self._input_width, LOSS_IDS[self._head.loss]
@@ -71,6 +73,6 @@ class TaskArrays:
 def workload_of(task: Task, seeds: Sequence[int]) -> Workload:
     """Return what training and examining programs on a task mean for their records."""
     splits = [task.splits(seed) for seed in seeds]
-    inputs = [task.probe(), *(split.inputs for s in splits for split in (s.train, s.validation, s.test))]
+    inputs = [task.probe(), *(split.inputs for s in splits for split in s.by_name.values())]
     is_single = all(values.shape[1] == 1 for values in inputs)
     return Workload(batch=task.batch_size, steps=splits[0].train.inputs.shape[1], is_single=is_single)

@@ -20,7 +20,7 @@ namespace native {
 extern const Variant avx512, avx2, generic, precise;
 
 // Raised with every change of the records in request.h, of the rows that algebra.py writes or of the losses.
-constexpr int32_t ABI_VERSION = 9;
+constexpr int32_t ABI_VERSION = 10;
 constexpr size_t ALIGNMENT = 64;
 
 static const Variant* best_variant() {

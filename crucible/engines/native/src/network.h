@@ -96,6 +96,17 @@ class Network {
         each_parameter([&](long flat_place, long place) { flat[flat_place] = To(packed[place]); });
     }
 
+    // Make the gradients zero of all parameters but those in [first, end) of the caller's order, which no
+    // node has in part.
+    void forget_slopes(long first, long end) {
+        for (long i = 0; i < shape_.num_records; ++i)
+            for (int b = 0; b < nodes_[i].num_blocks; ++b) {
+                const Block& block = nodes_[i].blocks[b];
+                if (block.flat < first || block.flat >= end)
+                    std::memset(weight_slopes(nodes_[i], b), 0, block.tap * block.taps * sizeof(S));
+            }
+    }
+
     // Multiply-adds of one forward pass, about.
     double cost() const {
         double total = 0;

@@ -52,7 +52,7 @@ struct Request {
     const int64_t* parameter_starts; // [J + 1]
     const int32_t* seeds;            // [J] index of the seed
     const int32_t* order;            // [S][K][B] examples of each step; null for a full batch
-    Examples train, validation, test, probe;
+    Examples train, validation, test, retention, probe; // retention is null where nothing is grafted
     int32_t input_width, loss, batch, num_steps, num_threads, is_fingerprinting;
     double learning_rate, clip_norm, clip_epsilon, seconds;
     double stop_loss;      // a job ends once the mean of its last losses is below; 0 for never
@@ -62,7 +62,7 @@ struct Request {
     double* seconds_taken; // [J] what paused jobs took
     float* losses;         // [J][K], NaN where no step was taken
     float* norms;          // [J][K]
-    float* measures;       // [J][2] the exams of validation and test; NaN where an output is not finite
+    float* measures;       // [J][3] exams of validation, test, retention; NaN where an output is not finite
     float* fingerprints;   // [J][probes][D], what is read out, averaged over time
     int32_t width;         // D
     int32_t* statuses;     // [J] in and out
@@ -70,6 +70,7 @@ struct Request {
     int32_t* is_cancelled; // atomic: set by the caller to end all work
     int32_t num_places;    // threads that may be at work, of all requests with the same turns
     Turns* turns;
+    int32_t num_frozen_first, num_frozen_last; // scalars of each job's P that do not learn
 };
 
 // One program on one batch: inputs [B][T][F], targets [B][P][L], parameters and gradients in flat order.

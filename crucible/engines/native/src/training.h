@@ -17,6 +17,8 @@ constexpr double BETA_1 = 0.9, BETA_2 = 0.999, ADAM_EPSILON = 1e-8;
 constexpr int NORM_CHAINS = 4;
 // Examples that one forward pass of an exam takes.
 constexpr long EXAM_BATCH = 64;
+// What a request has room for of each job: measures of validation, test and retention.
+constexpr long NUM_EXAMS = 3;
 
 NATIVE_INLINE double now() {
     timespec time;
@@ -98,7 +100,7 @@ class Job {
     // Bytes of the arena at their most, exams included.
     size_t bytes() {
         size_t most = arena_.used;
-        const Examples* all[] = {&request_.validation, &request_.test, &request_.probe};
+        const Examples* all[] = {&request_.validation, &request_.test, &request_.retention, &request_.probe};
         for (const Examples* examples : all) {
             if (!examples->inputs) continue;
             arena_.used = exam_start_;
@@ -116,7 +118,7 @@ class Job {
         const int32_t trained = is_dropped() ? int32_t(native::OK) : fit(deadline);
         if (trained != native::OK && trained != native::PAUSED) return trained;
         if (!is_finite_) return native::OK;
-        float* measures = request_.measures + 2 * job_;
+        float* measures = request_.measures + NUM_EXAMS * job_;
         const int seed = request_.seeds[job_];
         if (const int32_t status = examine(request_.validation, seed, measures, nullptr, deadline))
             return status;
@@ -127,6 +129,9 @@ class Job {
         }
         if (const int32_t status = examine(request_.test, seed, measures + 1, nullptr, deadline))
             return status;
+        if (request_.retention.inputs)
+            if (const int32_t status = examine(request_.retention, seed, measures + 2, nullptr, deadline))
+                return status;
         if (!request_.is_fingerprinting) return native::OK;
         float* fingerprints = request_.fingerprints + job_ * long(request_.probe.count) * request_.width;
         return examine(request_.probe, 0, nullptr, fingerprints, deadline);
@@ -193,6 +198,13 @@ class Job {
         head_.set_targets(r.train.targets + seed * r.train.count * head_.length(), example_of);
     }
 
+    // With a gradient of zero from the first step on, what is frozen stays as it is, to the bit.
+    void freeze() {
+        const int64_t* starts = request_.parameter_starts + job_;
+        const long first = request_.num_frozen_first, last = request_.num_frozen_last;
+        if (first || last) train_.forget_slopes(first, starts[1] - starts[0] - last);
+    }
+
     // Whether the mean loss of the last steps, `step` included, is below the loss at which jobs stop.
     bool is_solved(const float* losses, int step) const {
         const int window = request_.stop_window;
@@ -215,6 +227,7 @@ class Job {
             train_.forward();
             losses[step] = float(head_());
             train_.backward();
+            freeze();
             norms[step] = float(optimizer_.norm());
             is_finite_ = std::isfinite(losses[step]) && std::isfinite(norms[step]);
             if (!is_finite_) return native::OK;
