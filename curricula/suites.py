@@ -8,9 +8,14 @@ from curricula.copying import Copying
 from curricula.counting import Counting
 from curricula.curriculum import Curriculum, Stage
 from curricula.delayed_xor import DelayedXor
+from curricula.dyck import Dyck
+from curricula.induction import Induction
 from curricula.markov import Markov
+from curricula.memorisation import Memorisation
 from curricula.order import Order
 from curricula.parity import Parity
+from curricula.recall import Recall
+from curricula.selective_copy import SelectiveCopy
 from curricula.spirals import Spirals
 from curricula.task import Task, TaskError
 from curricula.temporal import Temporal
@@ -35,6 +40,12 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             Adding(),
             Order(),
             Copying(),
+            Recall(),
+            Recall(name="recall_16", batch_size=64, num_symbols=16, length=16, num_pairs=2, num_queries=12),
+            SelectiveCopy(),
+            Induction(),
+            Memorisation(),
+            Dyck(),
         )
     }
 )

@@ -18,6 +18,15 @@ MEMORYLESS = {
     "residual_mlp": human("residual_mlp"),
     "swiglu": human("swiglu"),
 }
+#: For each task whose labels are certain, what people designed that passes.
+STRONG = {
+    "recall": ("primer_block", "lstm_attention"),
+    "recall_16": ("primer_block", "lstm_attention"),
+    "selective_copy": ("gru_mlp",),
+    "induction": ("gru", "gru_mlp"),
+    "memorisation": ("conv", "tcn_block", "min_gru_block"),
+    "dyck": ("gru", "lstm"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +65,28 @@ def test_on_markov_memoryless_blueprints_reach_what_one_symbol_explains_and_no_m
         assert (np.array(found) > bounds - 0.03).all(), name
     strong = scores(crucible, "markov", {name: human(name) for name in ("gru_mlp", "min_gru_block")})
     assert {name: min(found) for name, found in strong.items() if min(found) < task.solved} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(STRONG))
+def test_memoryless_blueprints_stay_at_chance_and_those_with_memory_pass(crucible, name):
+    task = task_named(name)
+    for weak, found in scores(crucible, name, MEMORYLESS).items():
+        assert sum(found) / len(SEEDS) == pytest.approx(task.chance, abs=0.015), weak
+        assert max(found) < task.chance + 0.05, weak
+    strong = scores(crucible, name, {blueprint: human(blueprint) for blueprint in STRONG[name]})
+    assert {blueprint: min(found) for blueprint, found in strong.items() if min(found) < task.solved} == {}
+
+
+@pytest.mark.slow
+def test_of_recall_recurrences_get_no_further_than_the_values_without_their_keys(crucible):
+    for name, num_pairs in (("recall", 4), ("recall_16", 2)):
+        found = scores(crucible, name, {blueprint: human(blueprint) for blueprint in ("gru", "lstm", "conv")})
+        assert {b: max(s) for b, s in found.items() if max(s) > 1 / num_pairs + 0.10} == {}
+
+
+@pytest.mark.slow
+def test_of_memorisation_a_linear_memory_hardly_leaves_chance(crucible):
+    task = task_named("memorisation")
+    linear = {"lag": parse(("CONV1D", "KERNEL_3", "CHANNELS_IN"))}
+    assert max(scores(crucible, "memorisation", linear)["lag"]) < task.chance + 0.10

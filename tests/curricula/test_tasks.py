@@ -14,10 +14,15 @@ from curricula.adding import Adding
 from curricula.copying import Copying
 from curricula.counting import Counting
 from curricula.delayed_xor import DelayedXor
+from curricula.dyck import Dyck
 from curricula.heads import HEADS, IGNORED
+from curricula.induction import Induction
 from curricula.markov import Markov
+from curricula.memorisation import Memorisation
 from curricula.order import Order
 from curricula.parity import Parity
+from curricula.recall import Recall
+from curricula.selective_copy import SelectiveCopy
 from curricula.spirals import Spirals
 from curricula.streams import contains
 from curricula.suites import TASKS, task_named
@@ -102,6 +107,11 @@ ORACLES: dict[type[Task], Oracle] = {
     Adding: Oracle(answer=adding_answer),
     Order: Oracle(answer=order_answer),
     Copying: Oracle(answer=copying_answer),
+    Recall: Oracle(answer=symbols.recall),
+    SelectiveCopy: Oracle(answer=symbols.selective_copy),
+    Induction: Oracle(answer=symbols.induction),
+    Memorisation: Oracle(answer=symbols.memorisation),
+    Dyck: Oracle(answer=symbols.dyck),
 }
 
 
