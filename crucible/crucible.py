@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from types import TracebackType
 from typing import Literal, NamedTuple, get_args
 
@@ -343,6 +344,7 @@ def _check(blueprint: Blueprint, task: Task, seed: int) -> None:
         raise CrucibleError(f"seed {seed!r}; expected an integer from 0 to 2**31 - 1")
 
 
+@lru_cache(maxsize=64)
 def _longest(task: Task) -> int:
     """Return the number of steps of the task's longest split."""
     return max(split.inputs.shape[1] for split in task.splits(0).by_name.values())

@@ -83,6 +83,19 @@ def latencies(connection: Connection, ids: Iterable[str]) -> dict[str, list[Meas
     return found
 
 
+def weights(connection: Connection, run_id: str | None) -> dict[str, float]:
+    """Return what the latest run, or this one, gave each task by its key in `weight_NAME` of its metrics."""
+    table, runs = schema.generations, schema.runs
+    query = select(table.c.metrics, table.c.task_keys).join_from(table, runs, runs.c.id == table.c.run_id)
+    query = query.where(*_conditions(table, None, {"run_id": run_id}))
+    names = task_names(connection)
+    return {
+        key: metrics.get(f"weight_{names[key]}", 1.0)
+        for metrics, keys in connection.execute(query.order_by(runs.c.created, table.c.generation))
+        for key in keys
+    }
+
+
 def top(
     connection: Connection,
     k: int,

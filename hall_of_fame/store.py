@@ -325,11 +325,13 @@ class Store:
             task_keys: rank by these tasks; None takes every task with evidence.
             run_id: only evidence of this run.
             engine_id: only evidence of this engine build.
-            weights: of the tasks in the performance, by key; 1 where there is none.
+            weights: of the tasks in the performance, by key, 1 where there is none; None takes what the
+                latest run gave them.
         """
         with self._reading() as connection:
             where = {"run_id": run_id, "engine_id": engine_id}
-            return queries.top(connection, k, task_keys, where, weights or {})
+            weights = queries.weights(connection, run_id) if weights is None else weights
+            return queries.top(connection, k, task_keys, where, weights)
 
     def snapshot(
         self,
@@ -344,7 +346,8 @@ class Store:
         task_keys = list(task_keys)
         of = {"run_id": run_id, "engine_id": engine_id}
         with self._reading() as connection:
-            entries = queries.top(connection, k, task_keys, of, weights or {})
+            weights = queries.weights(connection, run_id) if weights is None else weights
+            entries = queries.top(connection, k, task_keys, of, weights)
             prints = queries.fingerprints(connection, {entry.id for entry in entries}, set(task_keys), **of)
             names = queries.task_names(connection)
         arrays: dict[str, dict[str, np.ndarray]] = {names[key]: {} for key in task_keys if key in names}
@@ -361,7 +364,8 @@ class Store:
                 select(schema.blueprints.c.id).where(schema.blueprints.c.id == blueprint_id)
             ):
                 return None
-            ranked = queries.ranking(connection, 1, None, {}, least_ok=0, blueprint_id=blueprint_id)
+            weights = queries.weights(connection, None)
+            ranked = queries.ranking(connection, 1, None, {}, weights, least_ok=0, blueprint_id=blueprint_id)
             [entry] = queries.entries(connection, ranked or {blueprint_id: 0.0}, None, {})
             return replace(entry, rank=0)
 

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from matplotlib import rc_context
@@ -181,7 +182,7 @@ def _draw_rates(axes: Axes, rows: Rows) -> None:
 
 
 def _draw_scores(axes: Axes, rows: Rows) -> None:
-    for task, color in zip(_matching(rows, r"score_(.+)_mean"), _CYCLE, strict=False):
+    for task, color in zip(_matching(rows, r"score_(.+)_mean"), cycle(_CYCLE), strict=False):
         _line(axes, rows, f"score_{task}_mean", task, color)
         for best in _matching(rows, rf"(best\d+)_{re.escape(task)}_mean"):
             label = f"{task}, best {best.removeprefix('best')}\nso far"
@@ -189,7 +190,7 @@ def _draw_scores(axes: Axes, rows: Rows) -> None:
 
 
 def _draw_solved(axes: Axes, rows: Rows) -> None:
-    for task, color in zip(_matching(rows, r"solved_(.+)_rate"), _CYCLE, strict=False):
+    for task, color in zip(_matching(rows, r"solved_(.+)_rate"), cycle(_CYCLE), strict=False):
         _line(axes, rows, f"solved_{task}_rate", task, color)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))

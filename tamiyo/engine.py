@@ -142,13 +142,12 @@ class Engine:
 
     def best(self, num: int) -> list[Entry]:
         """Return the best entries of the run so far, each with its measured latency on record."""
-        weights = self.judge.key_weights(self.curriculum.tasks(len(self.curriculum.stages)))
-        entries = self.store.top(num, run_id=self.run_id, weights=weights)
+        entries = self.store.top(num, run_id=self.run_id)
         latencies = self.entrants.measure(entries)
         if not latencies:
             return entries
         self.store.add_latencies(self.run_id, self.state.generation - 1, latencies)
-        return self.store.top(num, run_id=self.run_id, weights=weights)
+        return self.store.top(num, run_id=self.run_id)
 
     def _judge(self, programs: Sequence[Program], tasks: Sequence[Task]) -> Judgement:
         return self.judge.judge(
@@ -166,7 +165,7 @@ class Engine:
         seconds: dict[str, float],
     ) -> dict[str, Any]:
         state = self.state
-        own = generation_metrics(judgement, tasks)
+        own, weights = generation_metrics(judgement, tasks), self.curriculum.weights
         state.evaluations += own["evaluations"]
         state.best_reward = max(state.best_reward, own["reward_best"])
         return {
@@ -177,6 +176,7 @@ class Engine:
             **own,
             "best_so_far": state.best_reward,
             **self._best_metrics(judgement, tasks),
+            **{f"weight_{task.name}": weight for task in tasks if (weight := weights[task.name]) != 1},
             "hall_of_fame_size": len(judgement.snapshot.entries),
             "entropy": own["token_entropy"],
             **learned,

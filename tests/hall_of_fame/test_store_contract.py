@@ -250,6 +250,27 @@ class StoreContract:
         [alone] = store.top(1, task_keys=["xor-a"], weights=weights)
         assert (alone.id, alone.performance) == (first.id, 1.0)
 
+    def test_without_a_word_tasks_weigh_what_the_latest_run_gave_them(self, store: Store) -> None:
+        first, second = human_blueprints(2)
+        scores = {first: (1.0, 0.6), second: (0.6, 0.9)}
+        found = [
+            (
+                b,
+                evaluation(
+                    b, TaskResult(task="xor", seed=0, score=x), TaskResult(task="temporal", seed=0, score=t)
+                ),
+            )
+            for b, (x, t) in scores.items()
+        ]
+        commit(store, 0, found, metrics={"weight_xor": 0.0})
+        assert [entry.id for entry in store.top(2)] == [second.id, first.id]
+        assert store.entry(first.id).performance == pytest.approx(0.2)
+        assert store.snapshot(1, ["xor-a", "temporal-a"]).ids == {second.id}
+        store.add_run(run_record("later", created="2026-02-01T00:00:00+00:00"))
+        commit(store, 0, [], run_id="later")
+        assert [entry.id for entry in store.top(2)] == [first.id, second.id]
+        assert [entry.id for entry in store.top(2, run_id="run")] == [second.id, first.id]
+
     def test_a_snapshot_holds_the_first_fingerprints_of_the_best(self, store: Store) -> None:
         good, better = human_blueprints(2)
         shapes = [np.full((4, 2), value, dtype=np.float32) for value in (1.0, 2.0, 3.0)]

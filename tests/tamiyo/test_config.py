@@ -115,5 +115,16 @@ def test_a_configuration_survives_its_file(tmp_path):
     assert load_config([], {}, base=config) == config
 
 
+def test_a_configuration_of_before_there_were_suites_means_what_it_meant(tmp_path):
+    path = tmp_path / "config.yaml"
+    rules = "min_generations: 3, promotion_rate: 0.2, window: 2"
+    for tasks in (["xor", "temporal"], ["temporal"]):
+        path.write_text(f"curriculum: {{tasks: [{', '.join(tasks)}], {rules}}}\n")
+        plan = read_config(path).curriculum.build()
+        assert [stage.name for stage in plan.stages] == tasks
+        assert set(plan.weights.values()) == {1.0}
+        assert 0 < plan.demotion_rate < plan.promotion_rate == 0.2
+
+
 def test_every_strategy_can_be_chosen():
     assert {load_config([f"strategy={name}"], {}).strategy for name in STRATEGIES} == set(STRATEGIES)
