@@ -42,11 +42,12 @@ class DelayedXor(Task):
     """
 
     name: str = "delayed_xor"
-    num_train: int = 256
+    num_train: int = 512
     num_validation: int = 256
     num_test: int = 512
     batch_size: int = 32
-    epochs: int = 15
+    epochs: int = 9
+    learning_rate: float = 5e-3
     delay: int = 4
     train_length: int = 16
     test_length: int = 24

@@ -64,8 +64,8 @@ class Order(Task):
     batch_size: int = 32
     epochs: int = 12
     num_distractors: int = 4
-    train_length: int = 18
-    test_length: int = 24
+    train_length: int = 24
+    test_length: int = 27
 
     input = "embedding"
     output_width = _NUM_CLASSES

@@ -55,7 +55,7 @@ def test_on_spirals_affine_blueprints_stay_at_the_floor_and_a_transformer_block_
 @pytest.mark.parametrize(
     ("task", "strong"),
     [
-        ("delayed_xor", ["rnn_cell", "gru"]),
+        ("delayed_xor", ["rnn_cell", "tcn_block"]),
         ("parity", ["gru", "lstm", "signed_scan_block"]),
         ("counting", ["gru", "lstm"]),
         ("order", ["gru", "mamba_block"]),
