@@ -47,7 +47,7 @@ class Dyck(Task):
     num_validation: int = 256
     num_test: int = 1024
     batch_size: int = 64
-    epochs: int = 7
+    epochs: int = 10
     num_kinds: int = 2
     max_depth: int = 4
     train_length: int = 20

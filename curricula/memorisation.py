@@ -43,7 +43,7 @@ class Memorisation(Task):
     num_validation: int = 256
     num_test: int = 512
     batch_size: int = 64
-    epochs: int = 10
+    epochs: int = 14
     num_symbols: int = 10
     length: int = 16
 
