@@ -57,13 +57,14 @@ def entropy(counts: np.ndarray) -> float:
 
 
 @pytest.mark.slow
-def test_on_markov_memoryless_blueprints_reach_what_one_symbol_explains_and_no_more(crucible):
-    task = task_named("markov")
+@pytest.mark.parametrize("task_name", ["markov", "markov_once"])
+def test_on_markov_memoryless_blueprints_reach_what_one_symbol_explains_and_no_more(crucible, task_name):
+    task = task_named(task_name)
     bounds = np.array([explained_by_one(task.splits(seed).test, task.input_width) for seed in SEEDS])
-    for name, found in scores(crucible, "markov", MEMORYLESS).items():
+    for name, found in scores(crucible, task_name, MEMORYLESS).items():
         assert (np.array(found) <= bounds).all(), name
         assert (np.array(found) > bounds - 0.03).all(), name
-    strong = scores(crucible, "markov", {name: human(name) for name in ("gru_mlp", "min_gru_block")})
+    strong = scores(crucible, task_name, {name: human(name) for name in ("gru_mlp", "min_gru_block")})
     assert {name: min(found) for name, found in strong.items() if min(found) < task.solved} == {}
 
 
