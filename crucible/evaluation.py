@@ -19,8 +19,8 @@ class TaskResult:
         reason: one line more about a status that is not `ok`, or about a graft that did harm.
         score: on the held-out test split, in [0, 1]; 0 when the status is not `ok`. The accuracy over the
             labels that count; of a likelihood the explained share of their entropy, and of a regression the
-            coefficient of determination, both no less than 0. Of a graft the gain, no less than 0, and 0 where
-            it harms what the host did before.
+            coefficient of determination, both no less than 0. Of a graft the gain, no less than 0, and 0
+            where it harms what the host did before.
         validation_score: the same on the validation split.
         num_steps: optimiser steps that were taken, of which all figures below are; fewer than the task's
             where less effort was asked for or values stopped being finite. Absent where a status leaves no
