@@ -20,6 +20,8 @@ _STYLESHEET = Path(__file__).with_name("report.css")
 _NUMBERS: tuple[tuple[str, str, str], ...] = (
     ("generation", "generation", "d"),
     ("stage", "stage", "s"),
+    ("solve it, window", "stage_window_rate", ".1%"),
+    ("least of earlier tasks", "stage_earlier_rate", ".1%"),
     ("trainings", "evaluations_total", ",d"),
     ("reward", "reward_mean", ".3f"),
     ("best so far", "best_so_far", ".3f"),

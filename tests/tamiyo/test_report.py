@@ -252,6 +252,23 @@ def test_stages_and_alarms_are_marked_in_the_curves():
     assert not {"temporal", "collapse alarm"} & set(re.findall(r">([^<>]+)</text>", quiet))
 
 
+def test_a_stage_that_a_run_went_back_to_is_told_with_every_beginning():
+    stages = ("xor", "temporal", "temporal", "xor", "temporal", "temporal")
+    rows = [row | {"stage": stage} for row, stage in zip(ROWS, stages, strict=True)]
+    rows[2] |= {"stage_window_rate": 0.5, "stage_earlier_rate": 0.125}
+    page = report_html(Path("run"), rows, [], SUMMARY)
+    assert "<dt>stage xor</dt><dd>from generation 0, 3</dd>" in page
+    assert "<dt>stage temporal</dt><dd>from generation 1, 4</dd>" in page
+    assert "<td>50.0 %</td><td>12.5 %</td>" in page
+
+
+def test_a_suite_of_many_tasks_has_a_curve_for_each():
+    names = [f"task{i}" for i in range(12)]
+    rows = [row | {f"score_{name}_mean": 0.5 for name in names} for row in ROWS]
+    svg = chart_svg(next(chart for chart in CHARTS if chart.name == "scores"), rows)
+    assert {name for name in names if name in svg} == set(names)
+
+
 def test_phases_are_the_timed_parts_of_a_generation():
     assert phases(ROWS) == ["sample_s", "evaluate_s"]
 
