@@ -2,11 +2,11 @@
 
     python benchmarks/curricula.py --json docs/figures/curricula.json --figure docs/figures/curricula.png
 
-Random programs of the whole language and what people designed are trained on every task from two seeds, as
-the Crucible trains by default. Every finished training is a line in the folder, so a run that was killed, or
-that ended at `--minutes`, goes on where it stopped; `--num` may grow. A line names the knobs and examples of
-its task, so a task that was changed is trained anew, and beside it nothing else. `--report` only compares
-what is there.
+Random programs of the whole language, of four ops and more, and what people designed are trained on every task
+from two seeds, as the Crucible trains by default. Every finished training is a line in the folder, so a run
+that was killed, or that ended at `--minutes`, goes on where it stopped; `--num` may grow. A line names the
+knobs and examples of its task, so a task that was changed is trained anew, and beside it nothing else.
+`--report` only compares what is there.
 
 The folder of the benchmarks must not precede the repository's on the path of imports: the package `curricula`
 would be this file.
@@ -45,6 +45,8 @@ from curricula.suites import TASKS, task_named
 from curricula.task import Task
 
 SAMPLE_SEED = 20_262
+#: Ops of a random program, before it is closed. Most shorter ones are one function of one step, or affine.
+NUM_OPS = (4, 12)
 SEEDS = (0, 1)
 #: D of the host.
 WIDTH = 16
@@ -104,7 +106,7 @@ def draw_samples(num: int, num_humans: int | None = None) -> tuple[Sample, Sampl
     rng = random.Random(SAMPLE_SEED)
     found: dict[str, Blueprint] = {}
     while len(found) < num:
-        blueprint = parse(random_program(rng, LANGUAGE))
+        blueprint = parse(random_program(rng, LANGUAGE, *NUM_OPS))
         found.setdefault(blueprint.id, blueprint)
     humans = {b.id: b for b in (parse(human.tokens) for human in HUMAN_BLUEPRINTS)}
     return (

@@ -3,9 +3,9 @@
 Axes: N blueprints, S seeds, C tasks.
 
 A blueprint counts on a task once it has a training from every seed there. Counted apart and left out are
-those that the task refuses, since they are not causal or over a bound of the Crucible, and on tasks of more
-than one step those whose output at a step depends on no other step: they stay at the floor however easy the
-question is. One whose training failed has 0.
+those that the task refuses, since they are not causal or over a bound of the Crucible. So are, on tasks of
+more than one step, the memoryless, whose output at a step depends on no other: most such tasks hold them at
+the floor by construction, however easy the question is. One whose training failed has 0.
 """
 
 import json
