@@ -2,7 +2,7 @@
 
     python benchmarks/curricula.py --json docs/figures/curricula.json --figure docs/figures/curricula.png
 
-Random programs of the whole language, of four ops and more, and what people designed are trained on every task
+Random programs of the whole language, of four ops and more, and people's designs are trained on every task
 from two seeds, as the Crucible trains by default. Every finished training is a line in the folder, so a run
 that was killed, or that ended at `--minutes`, goes on where it stopped; `--num` may grow. A line names the
 knobs and examples of its task, so a task that was changed is trained anew, and beside it nothing else.
