@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 if __name__ == "curricula":
@@ -130,7 +131,7 @@ def setting_of(task: Task) -> str:
 def train_missing(
     trainings: Trainings, samples: Sequence[Sample], tasks: Sequence[Task], workers: int, minutes: float
 ) -> None:
-    """Train whatever is not on disk, task by task, until done or out of time."""
+    """Train whatever is not on disk, sample by sample and task by task, until done or out of time."""
     start = time.perf_counter()
     with Crucible(width=WIDTH, num_workers=workers) as crucible:
         head = {"engine_id": crucible.engine_id, "language": LANGUAGE.version_hash, "width": str(WIDTH)}
@@ -151,19 +152,15 @@ def train_missing(
 
 def missing(trainings: Trainings, samples: Sequence[Sample], tasks: Sequence[Task]) -> Iterator[Batch]:
     """Yield the trainings that are not on disk, in batches."""
-    for task in tasks:
+    for sample, task, seed in product(samples, tasks, SEEDS):
         setting = setting_of(task)
-        for sample in samples:
-            for seed in SEEDS:
-                rest = [
-                    blueprint
-                    for blueprint in sample.blueprints
-                    if (sample.name, task.name, setting, seed, blueprint.id) not in trainings.known
-                ]
-                for i in range(0, len(rest), CHUNK):
-                    yield Batch(
-                        sample=sample.name, task=task, seed=seed, blueprints=tuple(rest[i : i + CHUNK])
-                    )
+        rest = [
+            blueprint
+            for blueprint in sample.blueprints
+            if (sample.name, task.name, setting, seed, blueprint.id) not in trainings.known
+        ]
+        for i in range(0, len(rest), CHUNK):
+            yield Batch(sample=sample.name, task=task, seed=seed, blueprints=tuple(rest[i : i + CHUNK]))
 
 
 def train(crucible: Crucible, batch: Batch) -> list[dict]:
