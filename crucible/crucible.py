@@ -32,6 +32,7 @@ from crucible.heads import refusal
 from crucible.latency import LatencyTable
 from crucible.pipeline import Pipeline
 from crucible.program import Program, build_program
+from crucible.rivals import Rivals
 from curricula.task import Task
 
 EngineName = Literal["auto", "batched", "native", "persistent", "reference"]
@@ -120,6 +121,8 @@ class Crucible:
             cores, modules = num_workers or num_cores(), modules_of(language)
             found = find_device(device)
             self._engine = _build_engine(engine, found, cores, max_seconds, modules, kernels, effort)
+
+        self._rivals = Rivals(self._engine, width)
 
     @property
     def engine_id(self) -> str:
@@ -236,8 +239,10 @@ class Crucible:
                 progress(num_rejected)
             for i, result in pipeline.finish():
                 results[i] = result
-        assert all(result is not None for result in results), "every run must have a result"
-        return results, prepared  # pyright: ignore[reportReturnType]
+        found = [result for result in results if result is not None]
+        assert len(found) == len(runs), "every run must have a result"
+        programs = [prepared[blueprint.id, task].program for blueprint, task, _ in runs]
+        return self._rivals.compared(programs, found), prepared
 
     def _prepare(self, blueprint: Blueprint, task: Task) -> _Prepared:
         time = _longest(task)

@@ -37,8 +37,8 @@ class TaskResult:
         gain: of a graft: which share of the loss that the host with the identity has on the test split is
             gone, from -1 (doubled, or worse) to 1; absent where the status is not `ok`.
         retention_rise: of a graft: by which share of itself the loss on the old question rose, from -1 to 1.
-        rival_gain: of a graft that the Crucible judged: the gain of a perceptron of no fewer parameters, if
-            there is one, that was trained likewise.
+        rival_gain: of a graft that the Crucible judged: the gain of the smallest of its perceptrons with no
+            fewer parameters, or of the largest, trained likewise; absent where that failed.
         fingerprint: `[probes, D]` float32, the slot's output, averaged over time, on the task's probe set
             after training; absent unless asked for.
     """
@@ -62,6 +62,11 @@ class TaskResult:
     retention_rise: float | None = None
     rival_gain: float | None = None
     fingerprint: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def gain_over_rival(self) -> float | None:
+        """By how much a graft's gain is above that of a perceptron of its size."""
+        return None if self.gain is None or self.rival_gain is None else self.gain - self.rival_gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A graft's host, trained before a blueprint enters it, and its rivals; leaves their training to engines.
+"""The host of a graft, trained before a blueprint enters it; leaves the blueprint to the engines.
 
 A host trained with the identity in its slot is an affine model. Behind a gate that is zero at the start
 (Bachlechner et al. 2021) a blueprint enters it and learns alone; the host stays as it is.
@@ -14,24 +14,12 @@ from math import isfinite, sqrt
 import numpy as np
 import torch
 
-from blueprints import Blueprint, parse
-from blueprints.cost import num_parameters
-from blueprints.language import LANGUAGE, Language
 from crucible.errors import CrucibleError
 from curricula.heads import HEADS
 from curricula.task import Split, Task
 
 #: Share of the greatest singular value from which on a direction of the host's features counts.
 _RANK_TOLERANCE = 1e-9
-_DEEP = ("RES_START", "LINEAR", "OUT_DIM_QUAD", "GELU", "LINEAR", "OUT_DIM_IN", "RES_END")
-#: Perceptrons from small to large: bottlenecks of every width, then two, four and six residual ones.
-RIVALS: tuple[Blueprint, ...] = (
-    *(
-        parse(("LINEAR", f"OUT_DIM_{width}", "GELU", "LINEAR", "OUT_DIM_IN"))
-        for width in ("QUARTER", "HALF", "IN", "DOUBLE", "QUAD")
-    ),
-    *(parse(_DEEP * depth) for depth in (2, 4, 6)),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,14 +67,6 @@ def trained_host(task: Task, seed: int, width: int) -> TrainedHost:
         readout=np.concatenate([solution[:-1].T.ravel(), solution[-1]]),
         losses=losses,
     )
-
-
-def rival_of(size: int, width: int, language: Language = LANGUAGE) -> Blueprint:
-    """Return the smallest of `RIVALS` with `size` parameters or more, else the last."""
-    for rival in RIVALS[:-1]:
-        if num_parameters(rival.graph, width, language) >= size:
-            return rival
-    return RIVALS[-1]
 
 
 def _drawn_map(task: Task, seed: int, width: int) -> tuple[np.ndarray, np.ndarray]:

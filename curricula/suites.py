@@ -9,6 +9,7 @@ from curricula.counting import Counting
 from curricula.curriculum import Curriculum, Stage
 from curricula.delayed_xor import DelayedXor
 from curricula.dyck import Dyck
+from curricula.graft import Graft
 from curricula.induction import Induction
 from curricula.markov import Markov
 from curricula.memorisation import Memorisation
@@ -40,6 +41,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             Adding(),
             Order(),
             Copying(),
+            Graft(),
             Recall(),
             Recall(name="recall_16", batch_size=64, num_symbols=16, length=16, num_pairs=2, num_queries=12),
             SelectiveCopy(),
@@ -58,6 +60,7 @@ SUITES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "xor": {"xor": 1.0},
         "classic": {"xor": 1.0, "temporal": 1.0},
         "predictive": {"xor": 0.0, "markov_once": 1.0},
+        "graft": {"xor": 1.0, "graft": 1.0},
     }
 )
 #: Seeds of the predictive suite's exam.

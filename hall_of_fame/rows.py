@@ -32,6 +32,9 @@ _RESULT_COLUMNS = (
     "solved_step",
     "clipped_share",
     "nonfinite_step",
+    "gain",
+    "retention_rise",
+    "rival_gain",
 )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The migration that produces exactly these tables.
-HEAD = "0003"
+HEAD = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -125,6 +125,9 @@ evaluations = Table(
     Column("gradient_norm_max", Float(53)),
     _required("clipped_share", Float(53)),
     Column("nonfinite_step", Integer),
+    Column("gain", Float(53)),
+    Column("retention_rise", Float(53)),
+    Column("rival_gain", Float(53)),
     _required("num_parameters", Integer),
     _required("flops", BigInteger),
     Column("latency_us", Float(53)),

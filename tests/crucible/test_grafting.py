@@ -10,9 +10,11 @@ import pytest
 import torch
 from engine_agreement import OP_PROGRAMS, assert_gradients_agree, assert_trainings_agree
 from engines_here import REFERENCE, Contender, bits, jobs_of
-from toy_tasks import GRAFT_TOYS, GraftToy, Toy
+from toy_tasks import GRAFT_TOYS, TOYS, GraftToy, Toy
 
 from blueprints import IDENTITY, Blueprint, num_parameters, parse
+from crucible import Crucible, TaskResult
+from crucible.engines.reference import ReferenceEngine
 from crucible.errors import CrucibleError
 from crucible.grading import MAX_RISE, grades
 from crucible.grafting import trained_host
@@ -20,6 +22,7 @@ from crucible.heads import LOSSES
 from crucible.host import build_host, load_parameters
 from crucible.initialisation import initial_parameters
 from crucible.program import Program, build_program
+from crucible.rivals import RIVALS, rival_of
 from curricula.task import Split, Splits
 
 ENGINES = pytest.mark.parametrize("any_engine", ["reference", "batched", "native"], indirect=True)
@@ -257,3 +260,52 @@ def test_a_graft_that_breaks_its_word_is_refused(lacks: str, message: str, any_e
     task = Broken(name=f"no {lacks}", lacks=lacks, takes="linear", asks=head)
     with pytest.raises(CrucibleError, match=message):
         any_engine.make().train(jobs_of([IDENTITY], task), task)
+
+
+class TestRivals:
+    @pytest.mark.parametrize("width", [16, 64])
+    def test_a_rival_is_the_smallest_that_has_no_fewer_parameters(self, width: int) -> None:
+        sizes = [num_parameters(rival.graph, width) for rival in RIVALS]
+        assert sizes == sorted(set(sizes))
+        for index, size in enumerate(sizes):
+            assert rival_of(size, width) == index
+            assert rival_of(size + 1, width) == min(index + 1, len(RIVALS) - 1)
+        assert rival_of(0, width) == 0
+
+    def test_a_rival_gains_nothing_over_itself_and_others_are_compared_with_it(self) -> None:
+        progress: list[int] = []
+        with Crucible(engine="batched", num_workers=1) as crucible:
+            blueprints = [
+                RIVALS[2],
+                parse(["LINEAR", "OUT_DIM_IN", "TANH", "LINEAR", "OUT_DIM_IN"]),
+                IDENTITY,
+            ]
+            evaluations = crucible.evaluate(blueprints, [STEP_GRAFT], [0, 1], progress=progress.append)
+        assert sum(progress) == 6  # rivals are nobody's runs
+        same, other, identity = (evaluation.results for evaluation in evaluations)
+        assert [result.gain_over_rival for result in same] == [0.0, 0.0]
+        assert [result.rival_gain for result in other] == [result.gain for result in same]
+        assert [result.rival_gain for result in identity] != [result.gain for result in same]
+
+    def test_rivals_are_trained_once(self) -> None:
+        engine = Counting()
+        with Crucible(engine=engine) as crucible:
+            for _ in range(2):
+                crucible.evaluate([IDENTITY], [STEP_GRAFT, TOYS["step_mse-linear"]], [0, 1])
+        assert engine.num_trained == 2 * 4 + 2
+
+    def test_what_is_no_graft_has_no_rival(self) -> None:
+        with Crucible(engine="batched", num_workers=1) as crucible:
+            (evaluation,) = crucible.evaluate([IDENTITY], [TOYS["step_mse-linear"]], [0])
+        (result,) = evaluation.results
+        assert (result.gain, result.retention_rise, result.rival_gain) == (None, None, None)
+
+
+class Counting(ReferenceEngine):
+    """Counts the jobs that it trains."""
+
+    num_trained = 0
+
+    def train(self, jobs, task, **keywords) -> list[TaskResult]:
+        self.num_trained += len(jobs)
+        return super().train(jobs, task, **keywords)

@@ -15,6 +15,7 @@ from curricula.copying import Copying
 from curricula.counting import Counting
 from curricula.delayed_xor import DelayedXor
 from curricula.dyck import Dyck
+from curricula.graft import Graft
 from curricula.heads import HEADS, IGNORED
 from curricula.induction import Induction
 from curricula.markov import Markov
@@ -96,7 +97,14 @@ def copying_answer(task: Copying, seed: int, inputs: torch.Tensor) -> torch.Tens
     return inputs.roll(task.gap + task.num_items, dims=1) % task.num_symbols
 
 
+def graft_answer(task: Graft, seed: int, inputs: torch.Tensor) -> torch.Tensor:
+    a, b, first, second, _ = inputs.double().unbind(2)
+    products = [first * second.roll(delay, 1) for delay in task.delays]
+    return (a - b / 2 + torch.stack(products).sum(0) / len(products) ** 0.5)[..., None].float()
+
+
 ORACLES: dict[type[Task], Oracle] = {
+    Graft: Oracle(answer=graft_answer, quiet={"noise": 0.0}, least=0.40),
     Xor: Oracle(answer=xor_answer, quiet={"sigma": 0.0}, least=0.97),
     Temporal: Oracle(answer=temporal_answer, quiet={"sigma": 0.0}, least=0.97),
     Markov: Oracle(answer=symbols.markov, least=0.50, least_quiet=0.50),
@@ -272,6 +280,7 @@ class TestTaskContract:
             ({"batch_size": 7 * 16 * 11}, "batch_size = 1232 does not divide"),
             ({"epochs": 0}, "epochs = 0; expected at least 1"),
             ({"sigma": -1.0}, "sigma"),
+            ({"noise": -1.0}, "noise = -1.0; expected at least 0"),
         ],
     )
     def test_settings_that_cannot_be_honoured_are_refused(self, task, changes, message):

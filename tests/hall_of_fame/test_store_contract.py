@@ -96,6 +96,17 @@ class StoreContract:
         assert store.known_results(ids, ENGINE, ["xor-a"], run_id="another run") == {}
         assert store.known_results([], ENGINE, ["xor-a"]) == {}
 
+    def test_a_grafts_gain_and_harm_come_back_whole(self, store: Store) -> None:
+        [blueprint] = human_blueprints(1)
+        reason = "the old question's loss rose by 2.50%; at most 1% is allowed"
+        figures = {"gain": 0.75, "retention_rise": 0.025, "rival_gain": 0.5}
+        harmed = TaskResult(task="xor", seed=0, reason=reason, **figures)
+        alone = TaskResult(task="xor", seed=1, score=0.25, gain=0.25, retention_rise=-1 / 3)
+        commit(store, 0, [(blueprint, evaluation(blueprint, harmed, alone))])
+        found = store.known_results([blueprint.id], ENGINE, ["xor-a"])[blueprint.id]
+        assert repr(found) == repr([harmed, alone])
+        assert [result.gain_over_rival for result in found] == [0.25, None]
+
     def test_evidence_of_a_thousand_ids_is_one_call(self, store: Store) -> None:
         [blueprint] = human_blueprints(1)
         commit(store, 0, [(blueprint, evaluation(blueprint, TaskResult(task="xor", seed=0, score=0.5)))])

@@ -57,7 +57,8 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
         ids = store.ids()
         before = {id_: store.evaluations(id_) for id_ in ids}
     connection = sqlite3.connect(path)
-    connection.execute("ALTER TABLE evaluations DROP COLUMN num_steps")
+    for name in ("num_steps", "gain", "retention_rise", "rival_gain"):
+        connection.execute(f"ALTER TABLE evaluations DROP COLUMN {name}")
     connection.execute("DROP TABLE latencies")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
@@ -85,6 +86,23 @@ def test_a_ledger_of_before_latencies_were_measured_keeps_its_evidence(path: Pat
         assert store.counts() == counts
         store.add_latencies("run", 0, {before[0].id: ledgers.measured()})
         assert store.top(1)[0].measured == (ledgers.measured(),)
+
+
+def test_a_ledger_of_before_there_were_grafts_keeps_its_evidence(path: Path) -> None:
+    with Store.open(path) as store:
+        ids = store.ids()
+        before = {id_: store.evaluations(id_) for id_ in ids}
+    engine = open_database(path, create=False)
+    with database.writing(engine) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+        command.downgrade(config, "0003")
+        assert "gain" not in {column["name"] for column in inspect(connection).get_columns("evaluations")}
+    engine.dispose()
+    with Store.open(path) as store:
+        assert {id_: repr(store.evaluations(id_)) for id_ in ids} == {
+            id_: repr(records) for id_, records in before.items()
+        }
 
 
 def test_opening_an_up_to_date_ledger_loads_no_migration(path: Path) -> None:

@@ -280,10 +280,7 @@ class _Batch:
         for place, index in enumerate(self._competing):
             if self._statuses_J[index] in (library.OK, library.PAUSED):
                 last = self._num_taken_J[index]
-                job, measures = self._jobs[index], self._measures(int(index))
-                splits = self._arrays.splits[job.seed]
-                measure = measures["validation"]
-                scores_J[place] = score_on("validation", job.program, job.seed, splits, measure)
+                scores_J[place] = self._validation_score(int(index))
                 losses_J[place] = self._losses_JK[index, max(0, last - SMOOTHING) : last].mean(
                     dtype=np.float64
                 )
@@ -309,6 +306,11 @@ class _Batch:
         fingerprint = self._fingerprints_JBD[index].copy() if self.request.is_fingerprinting else None
         splits = self._arrays.splits[job.seed]
         return judged(job.program, task, job.seed, splits, statistics, self._measures(index), fingerprint)
+
+    def _validation_score(self, index: int) -> float:
+        """Return the score of one job where it stands; NaN where there is none."""
+        job, measure = self._jobs[index], self._measures(index)["validation"]
+        return score_on("validation", job.program, job.seed, self._arrays.splits[job.seed], measure)
 
     def _measures(self, index: int) -> dict[str, float]:
         """Return what the exams of one job came to; NaN where it had none, or an output was not finite."""
