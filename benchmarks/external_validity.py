@@ -20,13 +20,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-import torch
 
 from benchmarks.preflight import check
 from benchmarks.ranks import Estimate, against, kendall, retest
 from benchmarks.specimens import Collection, collect
 from blueprints import TamiyoError
 from crucible import Crucible
+from crucible.engines.base import single_thread
 from curricula.suites import PREDICTIVE_SEEDS, suite_named, task_named
 from curricula.task import Task
 
@@ -62,7 +62,6 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="threads that train")
     options = parser.parse_args()
     check("cpu", options.json)
-    torch.set_num_threads(1)
     try:
         collection = collect(options.cells)
     except (OSError, TamiyoError) as error:
@@ -80,7 +79,8 @@ def main() -> int:
 def score(collection: Collection, tasks: Sequence[Task], seeds: Sequence[int], num_workers: int) -> Scores:
     """Train every cell on every task from every seed."""
     begun = time.process_time()
-    with Crucible(WIDTH, "native", num_workers=num_workers, language=collection.language) as crucible:
+    crucible = Crucible(WIDTH, "native", num_workers=num_workers, language=collection.language)
+    with single_thread(), crucible:
         blueprints = [specimen.blueprint for specimen in collection.specimens]
         evaluations = crucible.evaluate(blueprints, tasks, seeds)
         engine_id = crucible.engine_id

@@ -3,20 +3,22 @@
 import csv
 import json
 import math
-import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import external_validity, select_suite
 from benchmarks.cells import CellError
 from benchmarks.external_validity import precision, reliability
+from benchmarks.select_suite import Trainings, choices, cross_validated, missing, places
 from benchmarks.specimens import collect, meaning
 from crucible.engines.native.library import find_library
+from curricula.suites import SUITES, task_named
 
 needs_native = pytest.mark.skipif(find_library() is None, reason="the native engine was not built")
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "external_validity.py"
 
 MEMORYLESS = {"h_new_0": {"op": "linear", "input": ["x"]}}
 ELMAN = {
@@ -47,6 +49,18 @@ def write(path: Path, *rows: tuple[dict, str]) -> Path:
         for number, (recipe, loss) in enumerate(rows):
             writer.writerow([json.dumps(recipe), 1000 + number, loss])
     return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a benchmark's main function with options, and return what it prints."""
+
+    def run(module, *options: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, options)])
+        assert module.main() == 0
+        return capsys.readouterr().out
+
+    return run
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -115,11 +129,49 @@ def test_reliability_needs_two_seeds_and_is_their_correlation():
     assert math.isnan(reliability(up[:, None]).value)
 
 
+# -- choice --------------------------------------------------------------------------------------------------
+
+
+def test_choices_are_single_tasks_and_means_of_two():
+    score_KN = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
+    chosen, score_CN = choices(score_KN)
+    assert chosen == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    assert score_CN[3].tolist() == [0.5, 0.5]
+
+
+def test_a_place_is_the_share_below_and_equals_count_by_half():
+    assert places(np.array([0.0, 2.0, 9.0]), np.array([1.0, 2.0, 2.0, 3.0])).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_best_of_much_noise_is_worth_nothing_on_cells_that_it_was_not_chosen_on():
+    rng = np.random.default_rng(4)
+    worth, noise = rng.normal(size=60), rng.normal(size=(100, 60))
+    luckiest = max(np.corrcoef(row, worth)[0, 1] for row in noise)
+    value = cross_validated(noise, worth)[0].value
+    assert luckiest > 0.25
+    assert abs(value) < 0.25
+
+
+def test_what_ranks_well_is_chosen_in_every_fold_and_keeps_its_worth():
+    rng = np.random.default_rng(5)
+    worth = rng.normal(size=60)
+    scores = np.stack([rng.normal(size=60), worth + 0.1 * rng.normal(size=60)])
+    estimate, counts = cross_validated(scores, worth)
+    assert set(counts) == {1}
+    assert estimate.value > 0.95
+
+
+def test_the_predictive_suite_has_tasks_in_its_mean_and_gates_beside_it():
+    weights = SUITES["predictive"]
+    assert any(weights.values())
+    assert not all(weights.values())
+
+
 # -- whole runs ----------------------------------------------------------------------------------------------
 
 
 @needs_native
-def test_a_table_of_few_cells_is_scored_from_end_to_end(tmp_path):
+def test_a_table_of_few_cells_is_scored_from_end_to_end(tmp_path, run):
     cells = write(
         tmp_path / "cells.csv",
         (ELMAN, "5.0"),
@@ -129,8 +181,7 @@ def test_a_table_of_few_cells_is_scored_from_end_to_end(tmp_path):
         (SLOW, ""),
     )
     out = tmp_path / "out.json"
-    command = [sys.executable, str(SCRIPT), "--cells", str(cells), "--json", str(out)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = run(external_validity, "--cells", cells, "--json", out)
     figures = json.loads(out.read_text())
     assert (figures["cells"], figures["rows"], figures["skipped"]) == (3, 5, 1)
     for name in ("spearman", "kendall", "reliability", "params_spearman"):
@@ -141,9 +192,41 @@ def test_a_table_of_few_cells_is_scored_from_end_to_end(tmp_path):
     assert 0 < figures["cpu_s_per_cell"] < 60
 
 
-def test_a_table_that_is_not_there_is_one_line(tmp_path):
-    command = [sys.executable, str(SCRIPT), "--cells", str(tmp_path / "none.csv")]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("error: ")
-    assert ended.stderr.count("\n") == 1
+@pytest.mark.parametrize("module", [external_validity, select_suite])
+def test_a_table_that_is_not_there_is_one_line(tmp_path, run, module):
+    with pytest.raises(SystemExit, match=r"^error: .*none\.csv'$"):
+        run(
+            module, "--cells", tmp_path / "none.csv", *(["--dir", tmp_path] if module is select_suite else [])
+        )
+
+
+@needs_native
+def test_a_selection_goes_on_where_it_stopped(tmp_path, run):
+    cells = write(tmp_path / "cells.csv", (ELMAN, "5.0"), (MEMORYLESS, "6.5"), (SLOW, "5.6"))
+    out = tmp_path / "out.json"
+    options = ["--cells", cells, "--dir", tmp_path, "--tasks", "xor", "markov_once", "--seeds", "0", "1"]
+    assert run(select_suite, *options, "--minutes", "0") == "0 minutes are over; call again to go on\n"
+    assert "seed 0" in run(select_suite, *options, "--json", out)
+    assert "seed 0" not in run(select_suite, *options, "--minutes", "0")
+    figures = json.loads(out.read_text())
+    assert [row["task"] for row in figures["candidates"]] == ["xor", "markov_once"]
+    assert figures["chosen"] in ("xor", "markov_once", "xor + markov_once")
+    assert figures["committed"] == " + ".join(n for n, weight in SUITES["predictive"].items() if weight)
+
+
+@needs_native
+def test_a_training_is_known_by_its_knobs_and_half_a_line_is_dropped(tmp_path):
+    collection = collect(write(tmp_path / "cells.csv", (ELMAN, "5.0"), (MEMORYLESS, "6.5")))
+    path, xor = tmp_path / "trainings.jsonl", task_named("xor")
+    Trainings(path).add(collection, xor, 0, 1)
+    with path.open("a") as file:
+        file.write('{"knobs": {"na')
+    trainings = Trainings(path)
+    assert path.read_text().endswith("}\n")
+    assert trainings.scores(collection, xor, [0]).shape == (2, 1)
+    assert list(missing(trainings, [xor], (0, 1))) == [(xor, 1)]
+    longer = replace(xor, epochs=2 * xor.epochs)
+    assert list(missing(trainings, [longer], (0,))) == [(longer, 0)]
+    other = collect(write(tmp_path / "others.csv", (SLOW, "5.0")))
+    with pytest.raises(SystemExit, match="is of another table"):
+        trainings.scores(other, xor, [0])
