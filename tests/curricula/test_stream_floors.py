@@ -84,7 +84,7 @@ def test_on_adding_what_reads_one_step_explains_nothing_and_those_with_memory_pa
     assert {name: max(s) for name, s in found.items() if max(s) > 0.02} == {}
     found = scores(crucible, "adding", LINEAR_MEMORY)
     assert {name: sum(s) / len(SEEDS) for name, s in found.items() if sum(s) > 0.15 * len(SEEDS)} == {}
-    assert those_that_fail(crucible, "adding", ["signed_scan_block"]) == {}
+    assert those_that_fail(crucible, "adding", ["gru", "signed_scan_block", "transformer_block"]) == {}
 
 
 @pytest.mark.slow
