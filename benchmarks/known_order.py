@@ -1,6 +1,6 @@
 """Do micro-tasks put known modules in their known order? Checks thirteen published facts, ranks nothing else.
 
-    python benchmarks/known_order.py --json known_order.json
+    python benchmarks/known_order.py --json docs/figures/known_order.json
 
 A module stands twice in a host: an embedding or a linear map, [layer norm, module, add] twice, layer norm and
 a readout of every step; for attention alone, learned positions are added to what enters. The whole is one
