@@ -25,7 +25,7 @@ from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.repair import repair
 
 if TYPE_CHECKING:
-    from crucible.evaluation import MeasuredLatency
+    from crucible.evaluation import MeasuredLatency, TaskResult
     from hall_of_fame.library import Library
     from hall_of_fame.records import Entry, EvaluationRecord, RunRecord
 
@@ -276,11 +276,8 @@ def _described(
         )
     for record in evaluations:
         result = record.result
-        outcome = (
-            f"{result.score:.3f}" if result.status == "ok" else f"{result.status} {result.reason}".strip()
-        )
         lines.append(
-            f"  {record.task_key} seed {result.seed}: {outcome}  "
+            f"  {record.task_key} seed {result.seed}: {_outcome(result)}  "
             f"[{record.engine_id}, run {record.run_id}, generation {record.generation}]"
         )
     return [
@@ -289,6 +286,20 @@ def _described(
         f"code         {run.code_version or 'not recorded'}, language {run.language_version[:12]}",
         f"reproduce    {run.command or 'not recorded'}",
     ]
+
+
+def _outcome(result: "TaskResult") -> str:
+    """Return how one training ended, and what a graft gained and spoilt."""
+    if result.status != "ok":
+        return f"{result.status} {result.reason}".strip()
+    parts = [f"{result.score:.3f}"]
+    if result.gain is not None:
+        parts.append(f"gain {result.gain:+.3f}")
+    if result.gain_over_rival is not None:
+        parts.append(f"over the perceptron {result.gain_over_rival:+.3f}")
+    if result.retention_rise is not None:
+        parts.append(f"old loss {result.retention_rise:+.2%}")
+    return ", ".join([*parts, result.reason] if result.reason else parts)
 
 
 def _parser() -> argparse.ArgumentParser:

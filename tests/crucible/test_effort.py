@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from engines_here import NEEDS_NATIVE, Doubled, bits, jobs_of
-from toy_tasks import TOYS, SpoiltSeed
+from toy_tasks import GRAFT_TOYS, TOYS, SpoiltSeed, Toy
 
 from blueprints import CORE_LANGUAGE, Blueprint, parse, random_program
 from crucible import Crucible
@@ -187,9 +187,11 @@ def test_who_is_kept_goes_on_as_if_never_paused_and_who_is_dropped_had_a_shorter
 
 
 @NEEDS_NATIVE
-@pytest.mark.parametrize("name", TOYS)
-def test_rungs_keep_the_best_under_every_head(name: str, causal_blueprints: list[Blueprint]) -> None:
-    task = replace(TOYS[name], epochs=8)
+@pytest.mark.parametrize("task", [*TOYS.values(), *GRAFT_TOYS.values()], ids=lambda task: task.name)
+def test_rungs_keep_the_best_under_every_head_and_of_grafts(
+    task: Toy, causal_blueprints: list[Blueprint]
+) -> None:
+    task = replace(task, epochs=8)
     jobs = jobs_of(causal_blueprints[:24], task)
     results = NativeEngine(num_workers=2, effort=HALVES).train(jobs, task)
     full = NativeEngine(num_workers=2).train(jobs, task)

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def tamiyo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     return run
 
 
-def write_library(path: Path, *blueprints: Blueprint, status: str = "ok") -> Path:
+def write_library(path: Path, *blueprints: Blueprint, status: str = "ok", **fields: Any) -> Path:
     """Write a ledger in which each blueprint scores a little less than the one before it, from two seeds."""
     task = TaskRecord(key="xor-a", name="xor", knobs={}, chance=0.5, solved=0.95)
     run = RunRecord(
@@ -71,7 +72,9 @@ def write_library(path: Path, *blueprints: Blueprint, status: str = "ok") -> Pat
                     num_parameters=100,
                     flops=2000,
                     results=tuple(
-                        TaskResult(task="xor", seed=seed, status=status, score=1.0 - i / 10 - seed / 10)
+                        TaskResult(
+                            task="xor", seed=seed, status=status, score=1.0 - i / 10 - seed / 10, **fields
+                        )
                         for seed in (0, 1)
                     ),
                 )
@@ -210,6 +213,16 @@ def test_show_prints_everything_about_a_blueprint(tamiyo, library: Path, human: 
     assert shown["run"]["config"] == {"seed": 7}
     assert [record["result"]["seed"] for record in shown["evaluations"]] == [0, 1]
     assert shown["evaluations"][0]["result"]["loss_first"] is None
+
+
+def test_show_tells_what_a_graft_gained_and_spoilt(tamiyo, tmp_path: Path, human) -> None:
+    reason = "the old question's loss rose by 2.50%; at most 1% is allowed"
+    figures = {"gain": 0.75, "retention_rise": 0.025, "rival_gain": 0.5, "reason": reason}
+    shown = tamiyo("show", human[0].id, "--library", write_library(tmp_path / "a.db", human[0], **figures))
+    assert f"1.000, gain +0.750, over the perceptron +0.250, old loss +2.50%, {reason}  [" in shown.out
+    alone = {"gain": -0.125, "retention_rise": 0.0}
+    shown = tamiyo("show", human[0].id, "--library", write_library(tmp_path / "b.db", human[0], **alone))
+    assert "1.000, gain -0.125, old loss +0.00%  [" in shown.out
 
 
 def test_show_and_list_tell_a_measured_latency_with_its_spread(tamiyo, library: Path, human) -> None:
