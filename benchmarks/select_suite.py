@@ -4,11 +4,11 @@
 
 Every distinct cell is trained on every candidate task; finished trainings are kept in the folder, so a run
 that was ended goes on where it stopped. What may be chosen is little on purpose: one candidate, or the plain
-mean of two. The choice with the highest rank correlation over all cells is printed; what such a choice is
-worth on cells that it has not seen is estimated by cross-validation: the cells are dealt into folds at
-random, and each fold is scored by what is best on the others. Equal cells are one cell, so none is in two
-folds. A score counts by its place among the scores of the cells that were chosen on, since folds may choose
-differently.
+mean of two; the plainest of those whose rank correlation is within a standard error of the highest. What
+such a choice is worth on cells that it has not seen is estimated by cross-validation: the cells are dealt
+into folds at random, and each fold is scored by what is chosen on the others. Equal cells are one cell, so
+none is in two folds. A score counts by its place among the scores of the cells that were chosen on, since
+folds may choose differently.
 
 Axes: N cells, K candidates, S seeds, C choices, F folds, R deals.
 """
@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.external_validity import SUITE, reliability, score
 from benchmarks.preflight import check
-from benchmarks.ranks import Estimate, against, spearman
+from benchmarks.ranks import Estimate, against, resamples, spearman
 from benchmarks.specimens import Collection, collect
 from blueprints import TamiyoError
 from curricula.markov import Markov
@@ -54,13 +54,13 @@ def _once(sharpness: float, learning_rate: float, num_steps: int) -> Markov:
     )
 
 
-#: What may be chosen: a random language at several sharpnesses, rates and lengths, and the tasks by their
-#: names.
+#: What may be chosen, the plainest first: the tasks by their names, whose floors and thresholds are tested,
+#: and a random language at several sharpnesses, rates and lengths.
 CANDIDATES: Sequence[Task] = (
-    *(_once(sharpness, 1e-2, 150) for sharpness in (1.0, 1.5, 2.0, 3.0)),
+    *TASKS.values(),
+    *(_once(sharpness, 1e-2, 150) for sharpness in (1.0, 1.5, 2.0)),
     *(_once(sharpness, 3e-2, 60) for sharpness in (1.0, 1.5, 2.0, 3.0)),
     *(_once(2.0, 3e-2, num_steps) for num_steps in (45, 90)),
-    *TASKS.values(),
 )
 
 
@@ -166,7 +166,7 @@ def select(
     score_KNS = np.stack([trainings.scores(collection, task, seeds) for task in tasks])
     chosen_from, score_CN = choices(score_KNS.mean(axis=2))
     names = [" + ".join(tasks[k].name for k in choice) for choice in chosen_from]
-    best = _best(score_CN, worth_N)
+    found = best(score_CN, worth_N)
     validated, counts = cross_validated(score_CN, worth_N)
     committed = [name for name, weight in suite_named(SUITE).items() if weight]
     return {
@@ -183,9 +183,9 @@ def select(
             }
             for task, score_NS in zip(tasks, score_KNS, strict=True)
         ],
-        "chosen": names[best],
+        "chosen": names[found],
         "committed": " + ".join(committed),
-        "spearman_of_chosen": _plain(against(score_CN[best][:, None], worth_N)),
+        "spearman_of_chosen": _plain(against(score_CN[found][:, None], worth_N)),
         "spearman_cv": validated.value,
         "spearman_cv_low": validated.low,
         "spearman_cv_high": validated.high,
@@ -202,7 +202,7 @@ def cross_validated(score_CN: np.ndarray, worth_N: np.ndarray) -> tuple[Estimate
         fold_N = rng.permutation(len(worth_N)) % NUM_FOLDS
         for fold in np.unique(fold_N):
             held_N = fold_N == fold
-            choice = _best(score_CN[:, ~held_N], worth_N[~held_N])
+            choice = best(score_CN[:, ~held_N], worth_N[~held_N])
             counts[choice] += 1
             place_NR[held_N, deal] = places(score_CN[choice, held_N], score_CN[choice, ~held_N])
     return against(place_NR, worth_N), counts
@@ -215,10 +215,25 @@ def choices(score_KN: np.ndarray) -> tuple[list[tuple[int, ...]], np.ndarray]:
     return found, np.stack([score_KN[list(choice)].mean(axis=0) for choice in found])
 
 
-def _best(score_CN: np.ndarray, worth_N: np.ndarray) -> int:
-    """Return the choice that ranks best, the first of equals: fewer tasks come first."""
-    found_C = np.array([spearman(score_N, worth_N)[0] for score_N in score_CN])
-    return int(np.argmax(np.nan_to_num(found_C, nan=-1.0)))
+def best(score_CN: np.ndarray, worth_N: np.ndarray) -> int:
+    """Return the first choice that ranks no worse than the best by more than that one's standard error.
+
+    What comes first is plainer: of so many choices one is best by luck (Breiman et al. 1984).
+    """
+    rho_C = np.nan_to_num(_spearmans(score_CN, worth_N), nan=-1.0)
+    highest = int(np.argmax(rho_C))
+    drawn_R = spearman(score_CN[highest], worth_N, resamples(len(worth_N)))
+    drawn_R = drawn_R[np.isfinite(drawn_R)]
+    error = drawn_R.std() if len(drawn_R) else 0.0
+    return int(np.argmax(rho_C >= rho_C[highest] - error))
+
+
+def _spearmans(score_CN: np.ndarray, worth_N: np.ndarray) -> np.ndarray:
+    """Return each choice's rank correlation `[C]`, NaN where scores do not vary."""
+    rank_CN = np.sign(score_CN[:, :, None] - score_CN[:, None, :]).sum(axis=2)
+    rank_N = np.sign(worth_N[:, None] - worth_N[None, :]).sum(axis=1)
+    square_C = (rank_CN**2).sum(axis=1) * (rank_N**2).sum()
+    return np.where(square_C > 0, rank_CN @ rank_N / np.sqrt(np.maximum(square_C, 1.0)), np.nan)
 
 
 def places(score_H: np.ndarray, known_N: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import external_validity, select_suite
 from benchmarks.cells import CellError
 from benchmarks.external_validity import precision, reliability
-from benchmarks.select_suite import Trainings, choices, cross_validated, missing, places
+from benchmarks.select_suite import Trainings, best, choices, cross_validated, missing, places
 from benchmarks.specimens import collect, meaning
 from crucible.engines.native.library import find_library
 from curricula.suites import SUITES, task_named
@@ -141,6 +141,16 @@ def test_choices_are_single_tasks_and_means_of_two():
 
 def test_a_place_is_the_share_below_and_equals_count_by_half():
     assert places(np.array([0.0, 2.0, 9.0]), np.array([1.0, 2.0, 2.0, 3.0])).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_plainest_is_chosen_among_those_near_the_best():
+    rng = np.random.default_rng(6)
+    worth = rng.normal(size=80)
+    good, better = (worth + noise * rng.normal(size=80) for noise in (0.62, 0.6))
+    bad = rng.normal(size=80)
+    assert best(np.stack([bad, good, better]), worth) == 1
+    assert best(np.stack([bad, good, worth]), worth) == 2
+    assert best(np.stack([np.ones(80), worth]), worth) == 1
 
 
 def test_the_best_of_much_noise_is_worth_nothing_on_cells_that_it_was_not_chosen_on():
