@@ -100,8 +100,8 @@ class CurriculumConfig:
 
     Attributes:
         suite: tasks and weights from `curricula/suites.py`, one task a stage, in order: `xor`, `classic`
-            (XOR, then the temporal task), or `predictive` (XOR as a gate, then what ranks modules as real
-            work does).
+            (XOR, then the temporal task), `predictive` (XOR as a gate, then what ranks modules as real work
+            does), or `graft` (XOR, then entering a trained host).
         tasks: names of an own list of tasks instead, likewise; empty for the suite's.
         weights: of these `tasks` in the reward's mean, in their order; empty for 1 each. 0 makes a gate: it
             is judged, logged and must be passed, but brings no reward, so tasks before it should teach it.

@@ -13,7 +13,7 @@ usage: python scripts/train_architect.py [SETTING=VALUE ...] [--device DEVICE] [
   profile=default|evidence          a file of settings from configs/profile/
   strategy=reinforce|random|evolution
   seed=N  run.dir=DIR  budget.generations=N  architect.batch_size=N
-  curriculum.suite=classic|predictive|xor  curriculum.tasks=[NAME,...]  curriculum.user_tasks=FILE.py
+  curriculum.suite=classic|predictive|graft|xor  curriculum.tasks=[NAME,...]  curriculum.user_tasks=FILE.py
   architect.decoding=grammar|free  device=cpu|cuda  tracking.wandb=offline|online|disabled
   run.resume=DIR                    go on with an earlier run
   --device DEVICE                   the same as device=DEVICE

@@ -24,7 +24,7 @@ from crucible.program import build_program
 from crucible.stopwatch import Stopwatch
 from curricula.task import TaskError
 from curricula.user_tasks import source_hash, try_task
-from hall_of_fame.records import Entry, RunRecord
+from hall_of_fame.records import Entry, GenerationRecord, RunRecord
 from hall_of_fame.store import Store
 from tamiyo.config import SEEDS_A_RUN, Config, ConfigError, as_dict
 from tamiyo.engine import Engine, LoopState, Observer
@@ -32,7 +32,7 @@ from tamiyo.entrants import Entrants
 from tamiyo.judging import Judge
 from tamiyo.progress import Progress
 from tamiyo.report import write_report
-from tamiyo.runs import RunFolder
+from tamiyo.runs import RunError, RunFolder
 from tamiyo.tracking import Tracker, make_tracker
 
 #: Best blueprints that the report draws and the tracker tables.
@@ -242,12 +242,26 @@ def _resume(engine: Engine, folder: RunFolder, store: Store, progress: Progress)
     if last is None:
         folder.rewrite_metrics([])
         return
+    _check_stage(engine, last)
     state = folder.load_state(folder.checkpoints / last.checkpoint)
     engine.state = LoopState.from_dict(state["loop"])
     engine.strategy.load_state_dict(state["strategy"])
     folder.rewrite_metrics(store.metrics(folder.run_id))
     for change in folder.note_resume(engine.state.generation):
         progress.say(f"going on under another environment, numbers may differ: {change}")
+
+
+def _check_stage(engine: Engine, last: GenerationRecord) -> None:
+    """Refuse to go on where the last generation's stage, of suite or task, no longer asks what it asked."""
+    stages = [stage.name for stage in engine.curriculum.stages]
+    tasks = engine.curriculum.tasks(stages.index(last.stage)) if last.stage in stages else ()
+    keys = [record.key for record in engine.judge.task_records(tasks)]
+    if keys != list(last.task_keys):
+        raise RunError(
+            f"stage '{last.stage}' of the last generation asked {', '.join(last.task_keys)}; it now asks "
+            f"{', '.join(keys) or 'nothing'}: go on with the package and tasks that began the run, "
+            "or start a new one"
+        )
 
 
 @contextmanager

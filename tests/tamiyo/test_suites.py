@@ -48,6 +48,14 @@ def test_a_run_on_a_user_s_task_goes_on_from_its_own_copy(tmp_path, latency, cap
     assert len(go_on(folder, 4)) == 4
     path.unlink()
     assert go_on(folder, 5)[:3] == rows
+    copy = folder / "user_tasks.py"
+    text = copy.read_text()
+    copy.write_text(text.replace("length: int = 6", "length: int = 7"))
+    assert main([f"run.resume={folder}", "budget.generations=6"]) == 1
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1, error
+    assert "stage 'rises' of the last generation asked xor-" in error
+    copy.write_text(text)
     with Store.open(folder / "library.db") as store:
         [xor, rises] = sorted(store.tasks(), key=lambda task: task.name, reverse=True)
     assert len(rises.knobs["source"]) == 64
@@ -179,11 +187,12 @@ def test_settings_of_the_curriculum_that_do_not_go_together_get_one_line(tmp_pat
 HEADS_OF_TASKS = {
     "numbers": "from curricula.adding import Adding\nTASKS = (Adding(name='numbers', epochs=1),)\n",
     "labels": "from curricula.delayed_xor import DelayedXor as X\nTASKS = (X(name='labels', epochs=1),)\n",
+    "grafts": "from curricula.graft import Graft as X\nTASKS = (X(name='grafts', epochs=1, num_train=64),)\n",
 }
 
 
 @pytest.mark.parametrize("name", HEADS_OF_TASKS)
-def test_a_run_on_numbers_or_labels_at_every_step_ends_with_its_files(name, tmp_path, latency):
+def test_a_run_on_numbers_labels_at_every_step_or_grafts_ends_with_its_files(name, tmp_path, latency):
     path, folder = tmp_path / "tasks.py", tmp_path / "run"
     path.write_text(HEADS_OF_TASKS[name])
     own = (f"curriculum.user_tasks={path}", f"curriculum.tasks=[{name}]", "architect.batch_size=8")
