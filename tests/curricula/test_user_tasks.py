@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from blueprints import human
+from blueprints import IDENTITY, human
 from crucible import Crucible
 from crucible.engines.workers import Worker
 from curricula.suites import task_named
@@ -49,6 +49,15 @@ def test_the_example_keeps_the_contract_in_at_most_thirty_lines():
         try_task(example(), seed)
     for split in (example().splits(0).train, example().splits(0).test):
         assert 0.4 < split.targets.float().mean() < 0.6
+
+
+def test_on_the_example_memoryless_blueprints_stay_at_chance_and_one_with_memory_passes():
+    blueprints = [IDENTITY, human("residual_mlp"), human("tcn_block")]
+    with Crucible(num_workers=1) as crucible:
+        found = crucible.evaluate(blueprints, [example()], range(8))
+    means = [sum(result.score for result in evaluation.results) / 8 for evaluation in found]
+    assert all(0.45 < mean < 0.55 for mean in means[:2])
+    assert means[2] > example().solved
 
 
 def test_the_package_s_own_tasks_keep_what_is_asked_of_a_user_s():
