@@ -27,6 +27,8 @@ from benchmarks.ranks import Estimate, against, retest, spearman
 from blueprints import HUMAN_BLUEPRINTS, parse
 from curricula.task import Task
 
+#: Of the trainings of every blueprint on every task.
+SEEDS = (0, 1)
 #: Normalised scores under and over which a blueprint is at the floor or at the top of a task.
 FLOOR, TOP = 0.05, 0.95
 #: Least and most share at the floor, and the share at the top under which a task's difficulty is calibrated.
@@ -110,11 +112,10 @@ def report(rows: Sequence[Mapping], head: Mapping[str, str], tasks: Sequence[Tas
 def column(rows: Iterable[Mapping], task: Task, sample: str) -> Column | None:
     """Return what `sample` did on `task`; nothing where no blueprint with all its trainings counts."""
     own = [row for row in rows if row["task"] == task.name and row["sample"] == sample]
-    num_seeds = len({row["seed"] for row in own})
     by_blueprint = defaultdict(list)
     for row in sorted(own, key=lambda row: row["seed"]):
         by_blueprint[row["blueprint"]].append(row)
-    complete = {id_: found for id_, found in by_blueprint.items() if len(found) == num_seeds}
+    complete = {id_: found for id_, found in by_blueprint.items() if len(found) == len(SEEDS)}
     reasons = [found[0]["reason"] for found in complete.values() if found[0]["status"] == "rejected"]
     taken = {id_: found for id_, found in complete.items() if found[0]["status"] != "rejected"}
     is_about_steps = task.splits(0).train.inputs.shape[1] > 1

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from test_throughput import LIGHT
 
-from benchmarks.curricula import SEEDS, draw_samples, missing, remembers, setting_of
-from benchmarks.curricula_report import column, of_the_mean, pairs, spread, verdict
+from benchmarks.curricula import draw_samples, missing, remembers, setting_of
+from benchmarks.curricula_report import SEEDS, column, of_the_mean, pairs, spread, verdict
 from benchmarks.trainings import Trainings
 from blueprints import human, parse
 from curricula.suites import task_named
@@ -63,6 +63,10 @@ def test_the_spread_of_a_task_by_hand() -> None:
     assert row["parameters"].value == pytest.approx(2 / (10 * 9.5) ** 0.5)
     assert row["cpu_s"] == 0.5
     assert verdict(row) == "no: too many at the floor, too many at the top"
+
+
+def test_a_task_counts_once_a_blueprint_has_every_seed() -> None:
+    assert column(lines("xor", {"a": (0.9,), "b": (0.7,)}), XOR, "random") is None
 
 
 def test_on_a_task_of_one_step_memory_says_nothing() -> None:
@@ -118,6 +122,7 @@ def test_a_correlation_is_corrected_for_the_noise_of_both() -> None:
 
 def test_memory_is_seen() -> None:
     assert all(remembers(human(name)) for name in ("gru", "conv", "squeeze_excitation", "self_attention"))
+    assert remembers(parse("GRU LINEAR OUT_DIM_QUARTER SILU KWINNERS KEEP_QUARTER LINEAR OUT_DIM_IN".split()))
     assert not any(remembers(human(name)) for name in ("residual_mlp", "swiglu"))
     assert not remembers(parse("LINEAR OUT_DIM_IN POOL_LAST".split()))
 
