@@ -86,11 +86,11 @@ class Probed(Task):
         """As the task's."""
         return self.task.input_width
 
-    def splits(self, seed: int) -> Splits:
+    def draw(self, seed: int) -> Splits:
         """As the task's."""
         return self.task.splits(seed)
 
-    def probe(self) -> torch.Tensor:
+    def draw_probe(self) -> torch.Tensor:
         """Return the inputs of the test split."""
         return self.task.splits(self.seed).test.inputs
 

@@ -151,7 +151,7 @@ class Positioned(Task):
         """What the task shows, symbols one-hot, and the positions."""
         return self.task.input_width + self.num_positions
 
-    def splits(self, seed: int) -> Splits:
+    def draw(self, seed: int) -> Splits:
         """Return the task's, with positions."""
         splits = self.task.splits(seed)
         return Splits(
@@ -160,7 +160,7 @@ class Positioned(Task):
             test=self._split(splits.test),
         )
 
-    def probe(self) -> torch.Tensor:
+    def draw_probe(self) -> torch.Tensor:
         """Return the task's, with positions."""
         return self._placed(self.task.probe())
 

@@ -1,7 +1,6 @@
 """What is the sum of the two marked numbers of a stream? Leaves numbers to remember in order to copying."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -64,31 +63,21 @@ class Adding(Task):
         """The value and the marker."""
         return 2
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        short_BT2 = _streams(self, rng, self.num_train + self.num_validation, self.train_length)
+        long_BT2 = _streams(self, rng, self.num_test, self.test_length)
+        return Splits(
+            train=_asked(short_BT2[: self.num_train]),
+            validation=_asked(short_BT2[self.num_train :]),
+            test=_asked(long_BT2),
+        )
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams of the training length."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Adding, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    short_BT2 = _streams(task, rng, task.num_train + task.num_validation, task.train_length)
-    long_BT2 = _streams(task, rng, task.num_test, task.test_length)
-    return Splits(
-        train=_asked(short_BT2[: task.num_train]),
-        validation=_asked(short_BT2[task.num_train :]),
-        test=_asked(long_BT2),
-    )
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Adding) -> torch.Tensor:
-    rng = np.random.default_rng((_STREAM, 1))
-    return _asked(_streams(task, rng, NUM_PROBES, task.train_length)).inputs
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams of the training length."""
+        rng = np.random.default_rng((_STREAM, 1))
+        return _asked(_streams(self, rng, NUM_PROBES, self.train_length)).inputs
 
 
 def _streams(task: Adding, rng: np.random.Generator, size: int, length: int) -> np.ndarray:

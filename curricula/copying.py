@@ -1,12 +1,11 @@
 """Which symbols were shown, in order, before a long pause? Leaves choosing what to keep to selective copy."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from curricula.families import num_families, shuffled
+from curricula.families import dealt, num_families, shuffled
 from curricula.heads import IGNORED
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
@@ -64,7 +63,7 @@ class Copying(Task):
             raise TaskError(
                 f"{self.name}: num_symbols, num_items, gap = {knobs}; expected at least 2, 2 and 1"
             )
-        num_I = num_families(self, (self.num_train, self.num_validation, self.num_test), self.num_symbols)
+        num_I = num_families(self, self.sizes, self.num_symbols)
         least = max(sum(num_I), -(-NUM_PROBES // self.num_symbols))
         exist = _num_existing(self)
         if not least <= exist <= _MAX_FAMILIES:
@@ -83,36 +82,28 @@ class Copying(Task):
         """The symbols."""
         return self.num_symbols
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two sequences are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two sequences are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        rank_IN = dealt(self, self.num_symbols, lambda num: _ranks(self, rng, num))
+        train, validation, test = (_split(self, rng, rank_N) for rank_N in rank_IN)
+        return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Copying, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    sizes = (task.num_train, task.num_validation, task.num_test)
-    num_I = num_families(task, sizes, task.num_symbols)
-    rank_N = rng.choice(_num_existing(task), size=sum(num_I), replace=False)
-    train, validation, test = (_split(task, rng, own_N) for own_N in np.split(rank_N, np.cumsum(num_I)[:-1]))
-    return Splits(train=train, validation=validation, test=test)
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Copying) -> torch.Tensor:
-    rng = np.random.default_rng((_STREAM, 1))
-    num = -(-NUM_PROBES // task.num_symbols)
-    rank_N = rng.choice(_num_existing(task), size=num, replace=False)
-    return _split(task, rng, rank_N).inputs[:NUM_PROBES].contiguous()
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams."""
+        rng = np.random.default_rng((_STREAM, 1))
+        rank_N = _ranks(self, rng, -(-NUM_PROBES // self.num_symbols))
+        return _split(self, rng, rank_N).inputs[:NUM_PROBES].contiguous()
 
 
 def _num_existing(task: Copying) -> int:
     """Return the number of families: of sequences that begin with the first symbol."""
     return task.num_symbols ** (task.num_items - 1)
+
+
+def _ranks(task: Copying, rng: np.random.Generator, num: int) -> np.ndarray:
+    """Return `[N]` numbers of different families."""
+    return rng.choice(_num_existing(task), size=num, replace=False)
 
 
 def _split(task: Copying, rng: np.random.Generator, rank_N: np.ndarray) -> Split:

@@ -1,20 +1,15 @@
 """The sum of the symbols so far, modulo m, on streams longer than in training; leaves bits to parity."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from curricula.running_sums import RunningSums
-from curricula.task import Split, Splits, Task
-
-#: Keeps this task's random streams apart from every other task's.
-_STREAM = 0x434F55
+from curricula.running_sums import RunningSum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counting(Task):
+class Counting(RunningSum):
     """What is the sum of the symbols up to this step, modulo `modulus`?
 
     Modular addition, as Delétang et al. (2023) asked it of networks that were trained on shorter streams.
@@ -34,9 +29,6 @@ class Counting(Task):
 
     Attributes:
         modulus: m, symbols and classes; sizes of splits are multiples of it.
-        shortest: least steps of a training stream.
-        longest: most steps of a training stream, and T of training and validation.
-        test_length: T of test streams.
     """
 
     name: str = "counting"
@@ -46,17 +38,9 @@ class Counting(Task):
     batch_size: int = 32
     epochs: int = 30
     modulus: int = 3
-    shortest: int = 3
-    longest: int = 20
-    test_length: int = 60
 
-    head = "step_cross_entropy"
     input = "embedding"
-    solved = 0.90
-
-    def __post_init__(self) -> None:
-        Task.__post_init__(self)
-        _sums(self).check()
+    stream = 0x434F55
 
     @property
     def input_width(self) -> int:
@@ -68,37 +52,6 @@ class Counting(Task):
         """The sums."""
         return self.modulus
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams are equal."""
-        return _splits(self, seed)
-
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams like those of training."""
-        return _probe(self)
-
-
-def _sums(task: Counting) -> RunningSums:
-    return RunningSums(
-        task=task,
-        modulus=task.modulus,
-        shortest=task.shortest,
-        longest=task.longest,
-        test_length=task.test_length,
-    )
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Counting, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    train, validation = _sums(task).training(rng, (task.num_train, task.num_validation))
-    test = _sums(task).test(rng)
-    return Splits(train=_split(*train), validation=_split(*validation), test=_split(*test))
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Counting) -> torch.Tensor:
-    return torch.from_numpy(_sums(task).probe(np.random.default_rng((_STREAM, 1))))
-
-
-def _split(symbol_BT: np.ndarray, label_BT: np.ndarray) -> Split:
-    return Split(inputs=torch.from_numpy(symbol_BT), targets=torch.from_numpy(label_BT))
+    def sent(self, symbol_BT: np.ndarray) -> torch.Tensor:
+        """Return the symbols as they are."""
+        return torch.from_numpy(symbol_BT)

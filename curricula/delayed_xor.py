@@ -1,13 +1,12 @@
 """Does this bit differ from the one k steps ago? Leaves sums over all steps to parity."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
 from curricula.distinct import distinct
-from curricula.families import num_families, shuffled
+from curricula.families import dealt, num_families, shuffled
 from curricula.heads import IGNORED
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
@@ -62,7 +61,7 @@ class DelayedXor(Task):
                 f"{self.name}: delay, train_length, test_length = {self.delay}, {self.train_length}, "
                 f"{self.test_length}; expected at least 1, more, and as much"
             )
-        num = sum(num_families(self, (self.num_train, self.num_validation, self.num_test), _MEMBERS))
+        num = sum(num_families(self, self.sizes, _MEMBERS))
         if num > 2.0 ** (self.train_length - 3):
             raise TaskError(
                 f"{self.name}: hardly {num} families of {self.train_length} steps exist; ask for fewer or "
@@ -74,33 +73,20 @@ class DelayedXor(Task):
         """One number a step."""
         return 1
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams are equal, nor begin alike if one is longer."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams are equal, nor begin alike if one is longer."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        lengths = (self.train_length, self.train_length, self.test_length)
+        start_INT = dealt(self, _MEMBERS, lambda num: _starts(self, rng, num))
+        train, validation, test = (
+            _split(self, rng, start_NT, length) for start_NT, length in zip(start_INT, lengths, strict=True)
+        )
+        return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams of the training length."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: DelayedXor, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    sizes = (task.num_train, task.num_validation, task.num_test)
-    lengths = (task.train_length, task.train_length, task.test_length)
-    num_I = num_families(task, sizes, _MEMBERS)
-    start_NT = _starts(task, rng, sum(num_I))
-    train, validation, test = (
-        _split(task, rng, own_NT, length)
-        for own_NT, length in zip(np.split(start_NT, np.cumsum(num_I)[:-1]), lengths, strict=True)
-    )
-    return Splits(train=train, validation=validation, test=test)
-
-
-@lru_cache(maxsize=64)
-def _probe(task: DelayedXor) -> torch.Tensor:
-    rng = np.random.default_rng((_STREAM, 1))
-    return _split(task, rng, _starts(task, rng, NUM_PROBES // _MEMBERS), task.train_length).inputs
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams of the training length."""
+        rng = np.random.default_rng((_STREAM, 1))
+        return _split(self, rng, _starts(self, rng, NUM_PROBES // _MEMBERS), self.train_length).inputs
 
 
 def _starts(task: DelayedXor, rng: np.random.Generator, num: int) -> np.ndarray:

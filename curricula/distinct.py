@@ -46,11 +46,6 @@ def deal(task: Task, examples: Split, length: int) -> Splits:
     )
 
 
-def num_examples(task: Task) -> int:
-    """Return how many examples the three splits of a seed have together."""
-    return task.num_train + task.num_validation + task.num_test
-
-
 def _rows(split: Split, start: int, size: int) -> Split:
     rows = slice(start, start + size)
     return Split(inputs=split.inputs[rows].contiguous(), targets=split.targets[rows].contiguous())

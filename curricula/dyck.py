@@ -1,12 +1,11 @@
 """Which bracket must close next? Leaves counting without kinds to the tasks of numbers."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct, num_examples
+from curricula.distinct import deal, distinct
 from curricula.heads import IGNORED
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
@@ -75,28 +74,18 @@ class Dyck(Task):
         """The kinds."""
         return self.num_kinds
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams begin alike."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams begin alike."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        return deal(self, _examples(self, rng, sum(self.sizes)), self.train_length)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams of the training length."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Dyck, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    return deal(task, _draw(task, rng, num_examples(task)), task.train_length)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams of the training length."""
+        probe = _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
+        return probe[:, : self.train_length].contiguous()
 
 
-@lru_cache(maxsize=64)
-def _probe(task: Dyck) -> torch.Tensor:
-    probe = _draw(task, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-    return probe[:, : task.train_length].contiguous()
-
-
-def _draw(task: Dyck, rng: np.random.Generator, size: int) -> Split:
+def _examples(task: Dyck, rng: np.random.Generator, size: int) -> Split:
     """Draw `size` streams of the test's length that differ in the training's."""
     rows = distinct(task, lambda num: _streams(task, rng, num), size, task.train_length)
     return Split(

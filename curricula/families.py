@@ -6,7 +6,7 @@ within one split: so what must not tell the label does not, in every split, and 
 Axes: N families, M members of a family, B = N * M examples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -23,6 +23,12 @@ def num_families(task: Task, sizes: Sequence[int], members: int) -> list[int]:
         if size % members:
             raise TaskError(f"{task.name}: a split of {size}; expected a multiple of {members}, its balance")
     return [size // members for size in sizes]
+
+
+def dealt(task: Task, members: int, draw: Callable[[int], np.ndarray]) -> list[np.ndarray]:
+    """Return the families of training, validation and test: rows of what `draw` returns for their number."""
+    num_I = num_families(task, task.sizes, members)
+    return np.split(draw(sum(num_I)), np.cumsum(num_I)[:-1])
 
 
 def shuffled(

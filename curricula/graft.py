@@ -1,7 +1,6 @@
 """May a blueprint enter a network that lives? Leaves training its host, and the gate, to the Crucible."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -75,32 +74,24 @@ class Graft(Task):
         """What the noise leaves, and a twentieth more."""
         return 1.05 * self.noise**2
 
-    def splits(self, seed: int) -> Splits:
-        """Return the four splits of `seed`; their numbers are drawn, so no two examples are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the four splits of `seed`; their numbers are continuous, so no two examples are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        return Splits(
+            train=_examples(self, rng, self.num_train, (0, 1), self.noise),
+            validation=_examples(self, rng, self.num_validation, (1,), 0.0),
+            test=_examples(self, rng, self.num_test, (1,), 0.0),
+            retention=_examples(self, rng, self.num_test, (0,), self.noise),
+        )
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams, half of either question."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Graft, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    return Splits(
-        train=_draw(task, rng, task.num_train, (0, 1), task.noise),
-        validation=_draw(task, rng, task.num_validation, (1,), 0.0),
-        test=_draw(task, rng, task.num_test, (1,), 0.0),
-        retention=_draw(task, rng, task.num_test, (0,), task.noise),
-    )
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams, half of either question."""
+        return _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES, (0, 1), 0.0).inputs
 
 
-@lru_cache(maxsize=64)
-def _probe(task: Graft) -> torch.Tensor:
-    return _draw(task, np.random.default_rng((_STREAM, 1)), NUM_PROBES, (0, 1), 0.0).inputs
-
-
-def _draw(task: Graft, rng: np.random.Generator, size: int, contexts: tuple[int, ...], noise: float) -> Split:
+def _examples(
+    task: Graft, rng: np.random.Generator, size: int, contexts: tuple[int, ...], noise: float
+) -> Split:
     """Draw `size` streams, equally often in every context, in random order."""
     shape = (size, task.length)
     context_B1 = rng.permutation(np.resize(contexts, size))[:, None]

@@ -1,12 +1,11 @@
 """What followed the last time this symbol was seen? Leaves many keys at a time to `recall.py`."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct, num_examples
+from curricula.distinct import deal, distinct
 from curricula.heads import IGNORED
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
@@ -80,28 +79,18 @@ class Induction(Task):
         """The symbols."""
         return self.num_symbols
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams begin alike."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams begin alike."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        return deal(self, _examples(self, rng, sum(self.sizes)), self.train_length)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams of the training length."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Induction, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    return deal(task, _draw(task, rng, num_examples(task)), task.train_length)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams of the training length."""
+        probe = _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
+        return probe[:, : self.train_length].contiguous()
 
 
-@lru_cache(maxsize=64)
-def _probe(task: Induction) -> torch.Tensor:
-    probe = _draw(task, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-    return probe[:, : task.train_length].contiguous()
-
-
-def _draw(task: Induction, rng: np.random.Generator, size: int) -> Split:
+def _examples(task: Induction, rng: np.random.Generator, size: int) -> Split:
     """Draw `size` streams of the test's length that differ in the training's."""
     inputs_BT = distinct(task, lambda num: _streams(task, rng, num), size, task.train_length)
     return Split(inputs=torch.from_numpy(inputs_BT), targets=torch.from_numpy(_labels(task, inputs_BT)))

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct, num_examples
+from curricula.distinct import deal, distinct
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
 #: Keeps this task's random streams apart from every other task's.
@@ -85,13 +85,16 @@ class Markov(Task):
         """The symbols."""
         return self.num_symbols
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`, of one table; no two streams are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`, of one table; no two streams are equal."""
+        rng = np.random.default_rng((_STREAM, 1, seed))
+        chain = _chain(self, (_STREAM, 0, seed))
+        return deal(self, _examples(self, rng, chain, sum(self.sizes)), self.length)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams, of a table that no seed has."""
-        return _probe(self)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams, of a table that no seed has."""
+        chain = _chain(self, (_STREAM, 2))
+        return _examples(self, np.random.default_rng((_STREAM, 3)), chain, NUM_PROBES).inputs
 
     def table(self, seed: int) -> np.ndarray:
         """Return `[V ** order, V]`: probabilities of the next symbol, after the last `order` of them.
@@ -148,20 +151,7 @@ def _conditional_entropy(task: Markov, joint_SV: np.ndarray, memory: int) -> flo
     return float((alone[alone > 0] * np.log(alone[alone > 0])).sum() - (with_next * np.log(with_next)).sum())
 
 
-@lru_cache(maxsize=64)
-def _splits(task: Markov, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 1, seed))
-    chain = _chain(task, (_STREAM, 0, seed))
-    return deal(task, _draw(task, rng, chain, num_examples(task)), task.length)
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Markov) -> torch.Tensor:
-    chain = _chain(task, (_STREAM, 2))
-    return _draw(task, np.random.default_rng((_STREAM, 3)), chain, NUM_PROBES).inputs
-
-
-def _draw(task: Markov, rng: np.random.Generator, chain: _Chain, size: int) -> Split:
+def _examples(task: Markov, rng: np.random.Generator, chain: _Chain, size: int) -> Split:
     """Draw `size` different streams, each with the symbol after every step."""
     rows = distinct(task, lambda num: _streams(task, rng, chain, num), size, task.length)
     stream_BT = torch.from_numpy(rows)

@@ -1,12 +1,11 @@
 """A fixed map of pairs to values, to be stored in weights; leaves what a stream tells to `recall.py`."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct, num_examples
+from curricula.distinct import deal, distinct
 from curricula.heads import IGNORED
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
@@ -69,31 +68,21 @@ class Memorisation(Task):
         """The values."""
         return self.num_symbols
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`, of one map; no two streams are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`, of one map; no two streams are equal."""
+        inputs_BT = _streams(self, np.random.default_rng((_STREAM, 1, seed)), sum(self.sizes))
+        label_BT = np.full_like(inputs_BT, IGNORED)
+        label_BT[:, 1:] = self.facts(seed)[inputs_BT[:, :-1], inputs_BT[:, 1:]]
+        examples = Split(inputs=torch.from_numpy(inputs_BT), targets=torch.from_numpy(label_BT))
+        return deal(self, examples, self.length)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams."""
-        return _probe(self)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams."""
+        return torch.from_numpy(_streams(self, np.random.default_rng((_STREAM, 2)), NUM_PROBES))
 
     def facts(self, seed: int) -> np.ndarray:
         """Return `[V, V]`: the value of every pair of symbols, the earlier one first."""
         return _latin_square(self.num_symbols, np.random.default_rng((_STREAM, 0, seed)))
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Memorisation, seed: int) -> Splits:
-    inputs_BT = _streams(task, np.random.default_rng((_STREAM, 1, seed)), num_examples(task))
-    label_BT = np.full_like(inputs_BT, IGNORED)
-    label_BT[:, 1:] = task.facts(seed)[inputs_BT[:, :-1], inputs_BT[:, 1:]]
-    examples = Split(inputs=torch.from_numpy(inputs_BT), targets=torch.from_numpy(label_BT))
-    return deal(task, examples, task.length)
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Memorisation) -> torch.Tensor:
-    return torch.from_numpy(_streams(task, np.random.default_rng((_STREAM, 2)), NUM_PROBES))
 
 
 def _streams(task: Memorisation, rng: np.random.Generator, size: int) -> np.ndarray:

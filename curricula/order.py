@@ -1,7 +1,6 @@
 """In which order did symbols come, where nothing else tells? Leaves patterns of neighbours to temporal."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -86,34 +85,25 @@ class Order(Task):
         """X, Y, and the distractors."""
         return 2 + self.num_distractors
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        lengths = (self.train_length, self.train_length, self.test_length)
+        num_I = num_families(self, self.sizes, _NUM_CLASSES)
+        found: dict[int, list[np.ndarray]] = {}
+        for length in set(lengths):
+            shares = [num for num, own in zip(num_I, lengths, strict=True) if own == length]
+            stream_NT = distinct(
+                self, lambda size, T=length: _around(self, rng, size, T), sum(shares), length
+            )
+            found[length] = np.split(stream_NT, np.cumsum(shares)[:-1])
+        train, validation, test = (_split(rng, found[length].pop(0)) for length in lengths)
+        return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams of the training length, 64 of each class."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Order, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    sizes = (task.num_train, task.num_validation, task.num_test)
-    lengths = (task.train_length, task.train_length, task.test_length)
-    num_I = num_families(task, sizes, _NUM_CLASSES)
-    found: dict[int, list[np.ndarray]] = {}
-    for length in set(lengths):
-        shares = [num for num, own in zip(num_I, lengths, strict=True) if own == length]
-        stream_NT = distinct(task, lambda size, T=length: _around(task, rng, size, T), sum(shares), length)
-        found[length] = np.split(stream_NT, np.cumsum(shares)[:-1])
-    train, validation, test = (_split(rng, found[length].pop(0)) for length in lengths)
-    return Splits(train=train, validation=validation, test=test)
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Order) -> torch.Tensor:
-    rng = np.random.default_rng((_STREAM, 1))
-    return _split(rng, _around(task, rng, NUM_PROBES // _NUM_CLASSES, task.train_length)).inputs
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams of the training length, 64 of each class."""
+        rng = np.random.default_rng((_STREAM, 1))
+        return _split(rng, _around(self, rng, NUM_PROBES // _NUM_CLASSES, self.train_length)).inputs
 
 
 def _around(task: Order, rng: np.random.Generator, size: int, length: int) -> np.ndarray:

@@ -1,12 +1,11 @@
 """Which value went with this key, earlier in the stream? Leaves facts that never change to memorisation."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct, num_examples
+from curricula.distinct import deal, distinct
 from curricula.heads import IGNORED
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
@@ -76,27 +75,17 @@ class Recall(Task):
         """The values."""
         return self.num_symbols // 2
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        return deal(self, _examples(self, rng, sum(self.sizes)), self.length)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Recall, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    return deal(task, _draw(task, rng, num_examples(task)), task.length)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams."""
+        return _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
 
 
-@lru_cache(maxsize=64)
-def _probe(task: Recall) -> torch.Tensor:
-    return _draw(task, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-
-
-def _draw(task: Recall, rng: np.random.Generator, size: int) -> Split:
+def _examples(task: Recall, rng: np.random.Generator, size: int) -> Split:
     """Draw `size` different streams with the values that they ask for."""
     rows = distinct(task, lambda num: _streams(task, rng, num), size, task.length)
     return Split(

@@ -1,12 +1,11 @@
 """Repeat what stood between the blanks, in order; leaves copying from fixed places to `copying.py`."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct, num_examples
+from curricula.distinct import deal, distinct
 from curricula.heads import IGNORED
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
@@ -66,27 +65,17 @@ class SelectiveCopy(Task):
         """The symbols."""
         return self.num_symbols
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        return deal(self, _examples(self, rng, sum(self.sizes)), self.length + self.num_items)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: SelectiveCopy, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    return deal(task, _draw(task, rng, num_examples(task)), task.length + task.num_items)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams."""
+        return _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
 
 
-@lru_cache(maxsize=64)
-def _probe(task: SelectiveCopy) -> torch.Tensor:
-    return _draw(task, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-
-
-def _draw(task: SelectiveCopy, rng: np.random.Generator, size: int) -> Split:
+def _examples(task: SelectiveCopy, rng: np.random.Generator, size: int) -> Split:
     """Draw `size` different streams with the items that they ask for."""
     inputs_BT = distinct(task, lambda num: _streams(task, rng, num), size, task.length)
     is_item_BT = inputs_BT < task.num_symbols

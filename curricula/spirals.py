@@ -1,14 +1,13 @@
 """On which of two spirals does a point lie, as a sequence of one step? Leaves time to other tasks."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import pi
 
 import numpy as np
 import torch
 
 from curricula.distinct import distinct
-from curricula.families import num_families, shuffled
+from curricula.families import dealt, shuffled
 from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
 #: Keeps this task's random streams apart from every other task's.
@@ -58,36 +57,29 @@ class Spirals(Task):
         """Two coordinates."""
         return 2
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two points are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two points are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        point_IN2 = dealt(self, _MEMBERS, lambda num: _points(self, rng, num))
+        train, validation, test = (_split(rng, point_N2) for point_N2 in point_IN2)
+        return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed points, 128 of each spiral."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Spirals, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    num_I = num_families(task, (task.num_train, task.num_validation, task.num_test), _MEMBERS)
-    point_N2 = distinct(task, lambda num: _points(task, rng, num), sum(num_I), 2)
-    train, validation, test = (_split(rng, own_N2) for own_N2 in np.split(point_N2, np.cumsum(num_I)[:-1]))
-    return Splits(train=train, validation=validation, test=test)
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Spirals) -> torch.Tensor:
-    rng = np.random.default_rng((_STREAM, 1))
-    return _split(rng, _points(task, rng, NUM_PROBES // _MEMBERS)).inputs
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed points, 128 of each spiral."""
+        rng = np.random.default_rng((_STREAM, 1))
+        return _split(rng, _points(self, rng, NUM_PROBES // _MEMBERS)).inputs
 
 
 def _points(task: Spirals, rng: np.random.Generator, num: int) -> np.ndarray:
-    """Return `[N, 2]` points of the first spiral."""
-    along_N = rng.random(num)
-    angle_N, radius_N = 2 * pi * task.turns * along_N, 2 * along_N
-    point_N2 = radius_N[:, None] * np.stack([np.cos(angle_N), np.sin(angle_N)], axis=1)
-    return (point_N2 + task.sigma * rng.standard_normal(point_N2.shape)).astype(np.float32)
+    """Return `[N, 2]` points of the first spiral, no two alike."""
+
+    def draw(size: int) -> np.ndarray:
+        along_N = rng.random(size)
+        angle_N, radius_N = 2 * pi * task.turns * along_N, 2 * along_N
+        point_N2 = radius_N[:, None] * np.stack([np.cos(angle_N), np.sin(angle_N)], axis=1)
+        return (point_N2 + task.sigma * rng.standard_normal(point_N2.shape)).astype(np.float32)
+
+    return distinct(task, draw, num, 2)
 
 
 def _split(rng: np.random.Generator, point_N2: np.ndarray) -> Split:

@@ -1,8 +1,9 @@
 """The contract of a micro-task: seeded splits, chance level, thresholds; leaves the tasks to their files."""
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import Any, ClassVar, final
 
 import torch
 
@@ -12,6 +13,9 @@ from curricula.heads import HEADS, HeadName, InputKind
 NUM_PROBES = 256
 #: Split sizes are multiples of this, so that engines need no ragged batches.
 SIZE_MULTIPLE = 16
+#: Splits that are kept, over all tasks and seeds, and probe sets: those asked for last. It is a dozen seeds
+#: of every named task; more would hold memory to spare draws of milliseconds.
+NUM_KEPT = 256
 
 
 class TaskError(ValueError):
@@ -55,6 +59,7 @@ class Splits:
 class Task(ABC):
     """One exam. A subclass is a frozen dataclass whose fields are its difficulty knobs.
 
+    It draws examples, which are kept by its knobs: so each knob has a hash, as a tuple has and no list has.
     What is the same for all of a subclass's tasks is a class variable, or a property where it depends on a
     knob. A regression does well to give its targets a variance near 1: then its losses and thresholds mean
     the same as another's.
@@ -93,12 +98,8 @@ class Task(ABC):
     learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
-        sizes = {
-            "num_train": self.num_train,
-            "num_validation": self.num_validation,
-            "num_test": self.num_test,
-        }
-        for knob, size in sizes.items():
+        self._check_hashable()
+        for knob, size in zip(("num_train", "num_validation", "num_test"), self.sizes, strict=True):
             if size <= 0 or size % SIZE_MULTIPLE:
                 raise TaskError(
                     f"{self.name}: {knob} = {size}; expected a positive multiple of {SIZE_MULTIPLE}"
@@ -114,15 +115,27 @@ class Task(ABC):
         """Width of the last axis of the inputs; of an embedding the number of symbols."""
 
     @abstractmethod
-    def splits(self, seed: int) -> Splits:
-        """Return the splits of `seed` (not negative); equal seeds give equal tensors."""
+    def draw(self, seed: int) -> Splits:
+        """Draw the splits of `seed` (not negative); equal seeds give equal tensors. `splits` keeps them."""
 
     @abstractmethod
-    def probe(self) -> torch.Tensor:
-        """Return the fixed probe set, inputs of 256 examples, on which fingerprints are taken.
+    def draw_probe(self) -> torch.Tensor:
+        """Draw the probe set, inputs of 256 examples; every call gives equal ones. `probe` keeps it."""
 
-        As with splits, never write into it: it may be cached and shared.
-        """
+    @final
+    def splits(self, seed: int) -> Splits:
+        """Return what `draw` gave for `seed`; it is kept and shared, so never write into it."""
+        return _splits(self, seed)
+
+    @final
+    def probe(self) -> torch.Tensor:
+        """Return what `draw_probe` gave, on which fingerprints are taken; never write into it either."""
+        return _probe(self)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Examples of training, of validation and of test."""
+        return self.num_train, self.num_validation, self.num_test
 
     @property
     def chance(self) -> float:
@@ -152,3 +165,26 @@ class Task(ABC):
         score, since their chance is 0.
         """
         return min(1.0, max(0.0, (score - self.chance) / (1.0 - self.chance)))
+
+    def _check_hashable(self) -> None:
+        for knob in fields(self):
+            if not knob.init or not knob.compare:
+                continue
+            value = getattr(self, knob.name)
+            try:
+                hash(value)
+            except TypeError as error:
+                raise TaskError(
+                    f"{self.name}: {knob.name} = {value!r} ({error}); expected a value with a hash, such as "
+                    "a tuple in place of a list, since examples are kept by their task's knobs"
+                ) from error
+
+
+@lru_cache(maxsize=NUM_KEPT)
+def _splits(task: Task, seed: int) -> Splits:
+    return task.draw(seed)
+
+
+@lru_cache(maxsize=NUM_KEPT)
+def _probe(task: Task) -> torch.Tensor:
+    return task.draw_probe()

@@ -76,13 +76,20 @@ class Temporal(Task):
         """One number a step."""
         return 1
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two streams are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        train, validation, test = (
+            split
+            for length, sizes in self._sizes_by_length().items()
+            for split in _examples(self, rng, length, sizes)
+        )
+        return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed streams of the training length, half of them with the pattern."""
-        return _probe(self)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams of the training length, half of them with the pattern."""
+        (split,) = _examples(self, np.random.default_rng((_STREAM, 1)), self.train_length, (NUM_PROBES,))
+        return split.inputs
 
     def _sizes_by_length(self) -> dict[int, tuple[int, ...]]:
         """Return the sizes of the splits that share a length, in the order train, validation, test."""
@@ -92,24 +99,7 @@ class Temporal(Task):
         return {self.train_length: sizes, self.test_length: (self.num_test,)}
 
 
-@lru_cache(maxsize=64)
-def _splits(task: Temporal, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    train, validation, test = (
-        split
-        for length, sizes in task._sizes_by_length().items()
-        for split in _draw(task, rng, length, sizes)
-    )
-    return Splits(train=train, validation=validation, test=test)
-
-
-@lru_cache(maxsize=64)
-def _probe(task: Temporal) -> torch.Tensor:
-    (split,) = _draw(task, np.random.default_rng((_STREAM, 1)), task.train_length, (NUM_PROBES,))
-    return split.inputs
-
-
-def _draw(task: Temporal, rng: np.random.Generator, length: int, sizes: tuple[int, ...]) -> list[Split]:
+def _examples(task: Temporal, rng: np.random.Generator, length: int, sizes: tuple[int, ...]) -> list[Split]:
     """Draw splits of those sizes from streams of one length, no stream twice."""
     available = num_streams(task.pattern, length)
     quotas = [_quotas(task.pattern, length, size // 2) for size in sizes]

@@ -68,16 +68,23 @@ def try_task(task: Task, seed: int) -> None:
     Raises:
         TaskError: naming the task and what it did.
     """
+    Task.__post_init__(task)  # which a subclass that has its own may have left out
+    for keeper, drawer in (("splits", "draw"), ("probe", "draw_probe")):
+        if getattr(type(task), keeper) is not getattr(Task, keeper):
+            raise TaskError(
+                f"task '{task.name}' has a method {keeper} of its own; name it {drawer}, and {keeper} keeps "
+                "what it draws"
+            )
     try:
         splits, probe = task.splits(seed), task.probe()
         anew = replace(task, name=f"{task.name}_anew")  # else a cache could hide that a draw is not repeated
-        again, probe_again = anew.splits(seed), anew.probe()
+        again, probe_again = anew.draw(seed), anew.draw_probe()
     except Exception as error:
         raise TaskError(
             f"task '{task.name}' cannot draw the splits of seed {seed}: {_told(error)}"
         ) from error
     if not isinstance(splits, Splits) or not isinstance(again, Splits):
-        raise TaskError(f"task '{task.name}': splits({seed}) is {splits!r}; expected curricula.task.Splits")
+        raise TaskError(f"task '{task.name}': draw({seed}) is {splits!r}; expected curricula.task.Splits")
     if not isinstance(probe, torch.Tensor) or len(probe) != NUM_PROBES:
         raise TaskError(f"task '{task.name}': the probe set is no tensor of {NUM_PROBES} examples")
     if not torch.equal(probe, probe_again):

@@ -1,7 +1,6 @@
 """Noisy continuous XOR as a sequence of one step; leaves order in time to the temporal task."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -55,30 +54,18 @@ class Xor(Task):
         """Two inputs that matter, and the distractors."""
         return 2 + self.num_distractors
 
-    def splits(self, seed: int) -> Splits:
-        """Return the three splits of `seed`; no two points are equal."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two points are equal."""
+        rng = np.random.default_rng((_STREAM, 0, seed))
+        train, validation, test = (_examples(self, rng, size) for size in self.sizes)
+        return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        """Return 256 fixed points, 64 around every corner."""
-        return _probe(self)
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Xor, seed: int) -> Splits:
-    rng = np.random.default_rng((_STREAM, 0, seed))
-    train, validation, test = (
-        _draw(task, rng, size) for size in (task.num_train, task.num_validation, task.num_test)
-    )
-    return Splits(train=train, validation=validation, test=test)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed points, 64 around every corner."""
+        return _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
 
 
-@lru_cache(maxsize=64)
-def _probe(task: Xor) -> torch.Tensor:
-    return _draw(task, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-
-
-def _draw(task: Xor, rng: np.random.Generator, size: int) -> Split:
+def _examples(task: Xor, rng: np.random.Generator, size: int) -> Split:
     """Draw `size` points, a quarter around each corner, in random order."""
     corner_B = rng.permutation(np.arange(size) % 4)
     sign_BW = np.concatenate(

@@ -21,16 +21,15 @@ class Rises(Task):
     input_width = 1
     solved = 0.85
 
-    def splits(self, seed: int) -> Splits:
+    def draw(self, seed: int) -> Splits:
         generator = torch.Generator().manual_seed(seed)
-        sizes = (self.num_train, self.num_validation, self.num_test)
-        train, validation, test = (self._draw(size, generator) for size in sizes)
+        train, validation, test = (self._examples(size, generator) for size in self.sizes)
         return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        return self._draw(NUM_PROBES, torch.Generator().manual_seed(2**31)).inputs
+    def draw_probe(self) -> torch.Tensor:
+        return self._examples(NUM_PROBES, torch.Generator().manual_seed(2**31)).inputs
 
-    def _draw(self, size: int, generator: torch.Generator) -> Split:
+    def _examples(self, size: int, generator: torch.Generator) -> Split:
         inputs = torch.randn(size, self.length, 1, generator=generator)
         return Split(inputs=inputs, targets=(inputs[:, -1, 0] > inputs[:, 0, 0]).long())
 

@@ -94,9 +94,9 @@ class Forked(Toy):
     forks_after: int
     counts_until: int
 
-    def splits(self, seed: int) -> Splits:
-        """Return the toy's, two of them alike."""
-        splits = super(Forked, self).splits(seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw the toy's, two of them alike."""
+        splits = super(Forked, self).draw(seed)
         inputs, targets = splits.validation.inputs, splits.validation.targets.clone()
         targets[:, self.counts_until + 1 :] = float("nan") if targets.is_floating_point() else IGNORED
         changed = redrawn_after(inputs, self.forks_after)

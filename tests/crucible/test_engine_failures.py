@@ -55,8 +55,8 @@ def test_exams_that_are_not_finite_after_finite_training_are_diverged(any_engine
 class HugeProbes(Xor):
     """Xor whose probe set alone overflows."""
 
-    def probe(self) -> torch.Tensor:
-        return super(HugeProbes, self).probe() * 1e30
+    def draw_probe(self) -> torch.Tensor:
+        return super(HugeProbes, self).draw_probe() * 1e30
 
 
 def test_a_fingerprint_that_is_not_finite_is_diverged(any_engine: Contender) -> None:
@@ -74,8 +74,8 @@ def test_a_fingerprint_that_is_not_finite_is_diverged(any_engine: Contender) -> 
 class WrongAtTest(Toy):
     """A toy whose test split holds a symbol that there is not."""
 
-    def splits(self, seed: int) -> Splits:
-        splits = super(WrongAtTest, self).splits(seed)
+    def draw(self, seed: int) -> Splits:
+        splits = super(WrongAtTest, self).draw(seed)
         return replace(splits, test=replace(splits.test, inputs=splits.test.inputs + 1))
 
 

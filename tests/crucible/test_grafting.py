@@ -236,9 +236,9 @@ class Broken(Toy):
     is_graft = True
     lacks: str = "retention"
 
-    def splits(self, seed: int) -> Splits:
-        """Return a toy's splits, spoilt."""
-        splits = Toy.splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw a toy's splits, spoilt."""
+        splits = Toy.draw(self, seed)
         if self.lacks == "noise":
             exam = Split(inputs=splits.test.inputs, targets=torch.zeros_like(splits.test.targets))
             train = Split(inputs=splits.train.inputs, targets=torch.zeros_like(splits.train.targets))

@@ -131,8 +131,8 @@ class XorOfEveryStep(Xor):
 
     head = "step_cross_entropy"
 
-    def splits(self, seed: int) -> Splits:
-        splits = super(XorOfEveryStep, self).splits(seed)
+    def draw(self, seed: int) -> Splits:
+        splits = super(XorOfEveryStep, self).draw(seed)
         parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
         return Splits(
             **{name: Split(inputs=p.inputs, targets=p.targets[:, None]) for name, p in parts.items()}

@@ -1,7 +1,6 @@
 """Small tasks for every head and input, which ask what happened a step ago; and one that is spoilt."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 
@@ -49,25 +48,20 @@ class Toy(Task):
         """Four classes, or two numbers."""
         return 2 if HEADS[self.asks].loss == "mse" else 4
 
-    def splits(self, seed: int) -> Splits:
-        """Return random streams, longer at test."""
-        return _splits(self, seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw random streams, longer at test."""
+        generator = torch.Generator().manual_seed(seed)
+        train = _examples(self, generator, self.num_train, self.length)
+        validation = _examples(self, generator, self.num_validation, self.length)
+        test = _examples(self, generator, self.num_test, self.test_length)
+        return Splits(train=train, validation=validation, test=test)
 
-    def probe(self) -> torch.Tensor:
-        """Return fixed streams."""
-        return _draw(self, torch.Generator().manual_seed(99), NUM_PROBES, self.length).inputs
-
-
-@lru_cache(maxsize=64)
-def _splits(task: Toy, seed: int) -> Splits:
-    generator = torch.Generator().manual_seed(seed)
-    train = _draw(task, generator, task.num_train, task.length)
-    validation = _draw(task, generator, task.num_validation, task.length)
-    test = _draw(task, generator, task.num_test, task.test_length)
-    return Splits(train=train, validation=validation, test=test)
+    def draw_probe(self) -> torch.Tensor:
+        """Draw fixed streams."""
+        return _examples(self, torch.Generator().manual_seed(99), NUM_PROBES, self.length).inputs
 
 
-def _draw(task: Toy, generator: torch.Generator, size: int, length: int) -> Split:
+def _examples(task: Toy, generator: torch.Generator, size: int, length: int) -> Split:
     numbers_BT2 = torch.rand(size, length, 2, generator=generator) * 2 - 1
     inputs = numbers_BT2
     if task.takes == "embedding":
@@ -100,9 +94,9 @@ class GraftToy(Toy):
 
     is_graft = True
 
-    def splits(self, seed: int) -> Splits:
-        """Return the toy's splits, and the test split of another seed."""
-        return replace(_splits(self, seed), retention=_splits(self, seed + 1).test)
+    def draw(self, seed: int) -> Splits:
+        """Draw the toy's splits, and the test split of another seed."""
+        return replace(Toy.draw(self, seed), retention=Toy.draw(self, seed + 1).test)
 
 
 #: A graft for every head that may have one, and every input.
@@ -118,9 +112,9 @@ GRAFT_TOYS = {
 class SpoiltSeed(Xor):
     """Xor whose training inputs of seed 1 hold an undefined value."""
 
-    def splits(self, seed: int) -> Splits:
-        """Return Xor's, one of them spoilt."""
-        splits = super(SpoiltSeed, self).splits(seed)
+    def draw(self, seed: int) -> Splits:
+        """Draw Xor's, one of them spoilt."""
+        splits = super(SpoiltSeed, self).draw(seed)
         if seed != 1:
             return splits
         inputs = splits.train.inputs.clone()

@@ -143,8 +143,8 @@ class Unrehearsed(Graft):
 
     name: str = "unrehearsed"
 
-    def splits(self, seed: int) -> Splits:
-        """Return Graft's splits, the old question taken out of training, signs put into it."""
+    def draw(self, seed: int) -> Splits:
+        """Draw Graft's splits, the old question taken out of training, signs put into it."""
         splits = TASK.splits(seed)
         new = (contexts(splits.train) == 1.0).nonzero()[:, 0].repeat(2)
         train = Split(inputs=splits.train.inputs[new], targets=splits.train.targets[new])

@@ -137,6 +137,11 @@ BROKEN_FILES = {
     "\n\nraise KeyError('lost')": ("cannot be loaded: KeyError: 'lost'", "line 7"),
     "import nosuchmodule": ("ModuleNotFoundError: No module named 'nosuchmodule'", "line 5"),
     "class Mine(Xor, kw=1): pass": ("cannot be loaded: TypeError", "line 5"),
+    own_xor("delays: tuple = (1, 2)").replace("Mine()", "Mine(delays=[1])"): (
+        "TaskError: mine: delays = [1] (unhashable type: 'list')",
+        "a tuple in place of a list",
+        "line 9",
+    ),
     "TASKS = (Xor(name='a', epochs=0),)": ("TaskError: a: epochs = 0; expected at least 1", "line 5"),
     "": ("has TASKS = None; expected a tuple of tasks",),
     "TASKS = ()": ("has TASKS = (); expected a tuple of tasks",),
@@ -167,21 +172,23 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 
 
 BROKEN_TASKS = {
-    "def splits(self, seed): return [][seed]": "cannot draw the splits of seed 0: IndexError: list index out",
-    "def splits(self, seed): return 3": "splits(0) is 3; expected curricula.task.Splits",
-    "def probe(self): return torch.zeros(3, 1, 2)": "the probe set is no tensor of 256 examples",
-    "def probe(self): return torch.rand(256, 1, 2)": "the probe set differs from call to call",
-    "def splits(self, seed):\n"
+    "def splits(self, seed): return Xor().draw(seed)": "has a method splits of its own; name it draw",
+    "def probe(self): return Xor().probe()": "has a method probe of its own; name it draw_probe",
+    "def draw(self, seed): return [][seed]": "cannot draw the splits of seed 0: IndexError: list index out",
+    "def draw(self, seed): return 3": "draw(0) is 3; expected curricula.task.Splits",
+    "def draw_probe(self): return torch.zeros(3, 1, 2)": "the probe set is no tensor of 256 examples",
+    "def draw_probe(self): return torch.rand(256, 1, 2)": "the probe set differs from call to call",
+    "def draw(self, seed):\n"
     "    s = Xor().splits(seed)\n"
     "    return replace(s, test=replace(s.test, inputs=torch.rand(512, 1, 2)))": (
         "test split of seed 0: the inputs differ from call to call; draw them from a generator"
     ),
-    "def splits(self, seed):\n"
+    "def draw(self, seed):\n"
     "    s = Xor().splits(seed)\n"
     "    return replace(s, validation=Split(inputs=s.test.inputs[:256], targets=s.test.targets[:256]))": (
         "an example of the test split is in the validation split too"
     ),
-    "def splits(self, seed):\n    s = Xor().splits(seed)\n    return replace(s, train=s.test)": (
+    "def draw(self, seed):\n    s = Xor().splits(seed)\n    return replace(s, train=s.test)": (
         "train split of seed 0: the inputs are no tensor of 64 examples"
     ),
 }
@@ -194,3 +201,20 @@ def test_a_task_that_breaks_its_contract_is_refused_with_what_it_did(body, tmp_p
         try_task(task, 0)
     assert "task 'mine'" in str(caught.value)
     assert BROKEN_TASKS[body] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("knob", "words"),
+    [
+        (
+            "delays: tuple = ([1],)",
+            r"mine: delays = .* \(unhashable type: 'list'\); expected .* a tuple in place",
+        ),
+        ("batch_size: int = 48", "mine: batch_size = 48 does not divide 64"),
+    ],
+)
+def test_a_knob_that_a_task_s_own_check_lets_pass_is_refused_when_it_is_tried(knob, words, tmp_path):
+    body = f"{knob}\ndef __post_init__(self): pass"
+    task = load_user_tasks(written(tmp_path, own_xor(body)))["mine"]
+    with pytest.raises(TaskError, match=words):
+        try_task(task, 0)
