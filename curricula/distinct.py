@@ -1,13 +1,47 @@
 """Draws streams of symbols of which none is met twice; leaves what a stream is to its task."""
 
+from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import torch
 
-from curricula.task import Split, Splits, Task, TaskError
+from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
 
 #: Rounds of drawing after which streams that repeat are taken to be all there are.
 _MAX_ROUNDS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolStream(Task):
+    """What is asked at some steps of streams of symbols, all drawn together and then dealt to the splits."""
+
+    #: Keeps a subclass's random streams apart from every other task's.
+    stream: ClassVar[int]
+
+    head = "step_cross_entropy"
+    input = "embedding"
+
+    @property
+    @abstractmethod
+    def train_length(self) -> int:
+        """T of train and validation streams, and of the probe set."""
+
+    @abstractmethod
+    def examples(self, rng: np.random.Generator, size: int) -> Split:
+        """Draw `size` streams of the test's length that differ in the training's."""
+
+    def draw(self, seed: int) -> Splits:
+        """Draw the three splits of `seed`; no two streams begin alike."""
+        rng = np.random.default_rng((self.stream, 0, seed))
+        return deal(self, self.examples(rng, sum(self.sizes)), self.train_length)
+
+    def draw_probe(self) -> torch.Tensor:
+        """Draw 256 fixed streams of the training length."""
+        probe = self.examples(np.random.default_rng((self.stream, 1)), NUM_PROBES).inputs
+        return probe[:, : self.train_length].contiguous()
 
 
 def distinct(task: Task, draw: Callable[[int], np.ndarray], size: int, width: int) -> np.ndarray:

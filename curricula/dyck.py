@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct
+from curricula.distinct import SymbolStream, distinct
 from curricula.heads import IGNORED
-from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
-
-#: Keeps this task's random streams apart from every other task's.
-_STREAM = 0x44594B
+from curricula.task import Split, TaskError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dyck(Task):
+class Dyck(SymbolStream):
     """The closing bracket that may come next in a Dyck language of bounded depth (Hewitt et al. 2020).
 
     Streams are beginnings of well-formed sequences of `num_kinds` kinds of brackets. Where `max_depth` are
@@ -52,12 +49,11 @@ class Dyck(Task):
     train_length: int = 20
     test_length: int = 32
 
-    head = "step_cross_entropy"
-    input = "embedding"
+    stream = 0x44594B
     solved = 0.95
 
     def __post_init__(self) -> None:
-        Task.__post_init__(self)
+        SymbolStream.__post_init__(self)
         if self.num_kinds < 2 or self.max_depth < 3 or not 5 <= self.train_length <= self.test_length:
             raise TaskError(
                 f"{self.name}: num_kinds = {self.num_kinds}, max_depth = {self.max_depth}, streams of "
@@ -74,24 +70,13 @@ class Dyck(Task):
         """The kinds."""
         return self.num_kinds
 
-    def draw(self, seed: int) -> Splits:
-        """Draw the three splits of `seed`; no two streams begin alike."""
-        rng = np.random.default_rng((_STREAM, 0, seed))
-        return deal(self, _examples(self, rng, sum(self.sizes)), self.train_length)
-
-    def draw_probe(self) -> torch.Tensor:
-        """Draw 256 fixed streams of the training length."""
-        probe = _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-        return probe[:, : self.train_length].contiguous()
-
-
-def _examples(task: Dyck, rng: np.random.Generator, size: int) -> Split:
-    """Draw `size` streams of the test's length that differ in the training's."""
-    rows = distinct(task, lambda num: _streams(task, rng, num), size, task.train_length)
-    return Split(
-        inputs=torch.from_numpy(rows[:, : task.test_length].copy()),
-        targets=torch.from_numpy(rows[:, task.test_length :].copy()),
-    )
+    def examples(self, rng: np.random.Generator, size: int) -> Split:
+        """Draw `size` streams of the test's length that differ in the training's."""
+        rows = distinct(self, lambda num: _streams(self, rng, num), size, self.train_length)
+        return Split(
+            inputs=torch.from_numpy(rows[:, : self.test_length].copy()),
+            targets=torch.from_numpy(rows[:, self.test_length :].copy()),
+        )
 
 
 def _streams(task: Dyck, rng: np.random.Generator, size: int) -> np.ndarray:

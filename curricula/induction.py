@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct
+from curricula.distinct import SymbolStream, distinct
 from curricula.heads import IGNORED
-from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
-
-#: Keeps this task's random streams apart from every other task's.
-_STREAM = 0x494E44
+from curricula.task import Split, TaskError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Induction(Task):
+class Induction(SymbolStream):
     """What stood behind this symbol the last time, as induction heads find (Olsson et al. 2022)?
 
     A stream of random symbols is broken by triggers (as in Gu and Dao 2023), `min_gap` to `max_gap` steps
@@ -52,12 +49,11 @@ class Induction(Task):
     train_length: int = 24
     test_length: int = 32
 
-    head = "step_cross_entropy"
-    input = "embedding"
+    stream = 0x494E44
     solved = 0.90
 
     def __post_init__(self) -> None:
-        Task.__post_init__(self)
+        SymbolStream.__post_init__(self)
         if self.num_symbols < 2 or self.num_triggers < 1 or not 2 <= self.min_gap <= self.max_gap:
             raise TaskError(
                 f"{self.name}: num_symbols = {self.num_symbols}, num_triggers = {self.num_triggers}, gaps "
@@ -79,21 +75,10 @@ class Induction(Task):
         """The symbols."""
         return self.num_symbols
 
-    def draw(self, seed: int) -> Splits:
-        """Draw the three splits of `seed`; no two streams begin alike."""
-        rng = np.random.default_rng((_STREAM, 0, seed))
-        return deal(self, _examples(self, rng, sum(self.sizes)), self.train_length)
-
-    def draw_probe(self) -> torch.Tensor:
-        """Draw 256 fixed streams of the training length."""
-        probe = _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-        return probe[:, : self.train_length].contiguous()
-
-
-def _examples(task: Induction, rng: np.random.Generator, size: int) -> Split:
-    """Draw `size` streams of the test's length that differ in the training's."""
-    inputs_BT = distinct(task, lambda num: _streams(task, rng, num), size, task.train_length)
-    return Split(inputs=torch.from_numpy(inputs_BT), targets=torch.from_numpy(_labels(task, inputs_BT)))
+    def examples(self, rng: np.random.Generator, size: int) -> Split:
+        """Draw `size` streams of the test's length that differ in the training's."""
+        inputs_BT = distinct(self, lambda num: _streams(self, rng, num), size, self.train_length)
+        return Split(inputs=torch.from_numpy(inputs_BT), targets=torch.from_numpy(_labels(self, inputs_BT)))
 
 
 def _streams(task: Induction, rng: np.random.Generator, size: int) -> np.ndarray:

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct
+from curricula.distinct import SymbolStream, distinct
 from curricula.heads import IGNORED
-from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
-
-#: Keeps this task's random streams apart from every other task's.
-_STREAM = 0x524543
+from curricula.task import Split, TaskError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recall(Task):
+class Recall(SymbolStream):
     """Associative recall of several keys (Arora et al. 2024, "Zoology", made small).
 
     The first half of the symbols are keys, the second half values. A stream opens with `num_pairs` different
@@ -48,12 +45,11 @@ class Recall(Task):
     num_pairs: int = 4
     num_queries: int = 24
 
-    head = "step_cross_entropy"
-    input = "embedding"
+    stream = 0x524543
     solved = 0.90
 
     def __post_init__(self) -> None:
-        Task.__post_init__(self)
+        SymbolStream.__post_init__(self)
         if self.num_symbols % 2 or not 0 < self.num_pairs < self.num_symbols // 2:
             raise TaskError(
                 f"{self.name}: num_symbols = {self.num_symbols}, num_pairs = {self.num_pairs}; expected an "
@@ -75,23 +71,18 @@ class Recall(Task):
         """The values."""
         return self.num_symbols // 2
 
-    def draw(self, seed: int) -> Splits:
-        """Draw the three splits of `seed`; no two streams are equal."""
-        rng = np.random.default_rng((_STREAM, 0, seed))
-        return deal(self, _examples(self, rng, sum(self.sizes)), self.length)
+    @property
+    def train_length(self) -> int:
+        """T of all streams."""
+        return self.length
 
-    def draw_probe(self) -> torch.Tensor:
-        """Draw 256 fixed streams."""
-        return _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-
-
-def _examples(task: Recall, rng: np.random.Generator, size: int) -> Split:
-    """Draw `size` different streams with the values that they ask for."""
-    rows = distinct(task, lambda num: _streams(task, rng, num), size, task.length)
-    return Split(
-        inputs=torch.from_numpy(rows[:, : task.length].copy()),
-        targets=torch.from_numpy(rows[:, task.length :].copy()),
-    )
+    def examples(self, rng: np.random.Generator, size: int) -> Split:
+        """Draw `size` different streams with the values that they ask for."""
+        rows = distinct(self, lambda num: _streams(self, rng, num), size, self.length)
+        return Split(
+            inputs=torch.from_numpy(rows[:, : self.length].copy()),
+            targets=torch.from_numpy(rows[:, self.length :].copy()),
+        )
 
 
 def _streams(task: Recall, rng: np.random.Generator, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sums modulo m of streams of many lengths, asked at each step; leaves how symbols are sent to the tasks.
+"""Streams of many lengths, labelled at each step by their sum modulo m; leaves how they are sent to the tasks.
 
 A family is a stream with each of the m symbols in its first place: behind it the members hold the same
 symbols, and each label once. Axes: N families, M members, B examples, T time, L lengths.

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from curricula.distinct import deal, distinct
+from curricula.distinct import SymbolStream, distinct
 from curricula.heads import IGNORED
-from curricula.task import NUM_PROBES, Split, Splits, Task, TaskError
-
-#: Keeps this task's random streams apart from every other task's.
-_STREAM = 0x53454C
+from curricula.task import Split, TaskError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectiveCopy(Task):
+class SelectiveCopy(SymbolStream):
     """Selective copying (Gu and Dao 2023, after Jing et al. 2019, made small).
 
     `num_items` symbols, drawn with replacement, stand at random places among blanks. Behind them come as many
@@ -43,12 +40,11 @@ class SelectiveCopy(Task):
     length: int = 12
     num_items: int = 3
 
-    head = "step_cross_entropy"
-    input = "embedding"
+    stream = 0x53454C
     solved = 0.80
 
     def __post_init__(self) -> None:
-        Task.__post_init__(self)
+        SymbolStream.__post_init__(self)
         if self.num_symbols < 2 or not 0 < self.num_items <= self.length:
             raise TaskError(
                 f"{self.name}: num_symbols = {self.num_symbols}, num_items = {self.num_items}, length = "
@@ -65,23 +61,18 @@ class SelectiveCopy(Task):
         """The symbols."""
         return self.num_symbols
 
-    def draw(self, seed: int) -> Splits:
-        """Draw the three splits of `seed`; no two streams are equal."""
-        rng = np.random.default_rng((_STREAM, 0, seed))
-        return deal(self, _examples(self, rng, sum(self.sizes)), self.length + self.num_items)
+    @property
+    def train_length(self) -> int:
+        """T of all streams."""
+        return self.length + self.num_items
 
-    def draw_probe(self) -> torch.Tensor:
-        """Draw 256 fixed streams."""
-        return _examples(self, np.random.default_rng((_STREAM, 1)), NUM_PROBES).inputs
-
-
-def _examples(task: SelectiveCopy, rng: np.random.Generator, size: int) -> Split:
-    """Draw `size` different streams with the items that they ask for."""
-    inputs_BT = distinct(task, lambda num: _streams(task, rng, num), size, task.length)
-    is_item_BT = inputs_BT < task.num_symbols
-    label_BT = np.full_like(inputs_BT, IGNORED)
-    label_BT[:, task.length :] = inputs_BT[is_item_BT].reshape(size, task.num_items)
-    return Split(inputs=torch.from_numpy(inputs_BT), targets=torch.from_numpy(label_BT))
+    def examples(self, rng: np.random.Generator, size: int) -> Split:
+        """Draw `size` different streams with the items that they ask for."""
+        inputs_BT = distinct(self, lambda num: _streams(self, rng, num), size, self.length)
+        is_item_BT = inputs_BT < self.num_symbols
+        label_BT = np.full_like(inputs_BT, IGNORED)
+        label_BT[:, self.length :] = inputs_BT[is_item_BT].reshape(size, self.num_items)
+        return Split(inputs=torch.from_numpy(inputs_BT), targets=torch.from_numpy(label_BT))
 
 
 def _streams(task: SelectiveCopy, rng: np.random.Generator, size: int) -> np.ndarray:
