@@ -78,7 +78,7 @@ def test_a_user_s_task_that_breaks_its_contract_ends_the_run_before_it_began(tmp
         ),
         ".long()": (".float()", "targets are torch.float32 [256]; expected torch.int64 [256]"),
         "input_width = 1": ("input_width = 2", "expected torch.float32 [256, 6, 2]"),
-        "self.length, 1, generator": ("self.lenght, 1, generator", "no attribute 'lenght' (line 34)"),
+        "self.length, 1, generator": ("self.lenght, 1, generator", "no attribute 'lenght' (line 33)"),
     }
     for i, (right, (wrong, words)) in enumerate(cases.items()):
         path, folder = tmp_path / f"{i}.py", tmp_path / "never"
