@@ -3,18 +3,22 @@
     python benchmarks/fidelity.py --dir runs/fidelity --json docs/figures/fidelity.json
 
 Every finished training is a line in the folder, so a run that was killed, or that ended at `--minutes`,
-goes on where it stopped; `--num` may grow. `--report` only compares what is there.
+goes on where it stopped; `--num` may grow. A line names the knobs and examples of its task, so a task that
+was changed is trained anew. `--report` only compares what is there.
 
-Quick trainings are the default ones of the loop at other lengths, learning rates and widths, from seeds that
-the long ones do not use. A long training has five times the steps in a host twice as wide; three learning
-rates are tried, and the report chooses among them on the validation split.
+Of each suite the tasks that count in its mean are trained, with blueprints that all of them examine. Quick
+trainings are the default ones of the loop at other lengths, learning rates and widths, from seeds that the
+long ones do not use. A long training has five times the steps in a host twice as wide; three learning rates
+are tried, and the report chooses among them on the validation split. Where a training meets no example twice,
+five times the steps are five times the examples.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -22,26 +26,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
+from benchmarks.curricula import setting_of
 from benchmarks.fidelity_plan import (
     LONG,
     LOOP_LANGUAGE,
     OTHERS,
     QUICK,
     SAMPLES,
+    SUITE_SIZES,
     Setting,
+    counted,
     draw_sample,
+    is_examined,
     is_legal,
 )
 from benchmarks.fidelity_report import report
+from benchmarks.fidelity_scores import tells_classes
 from benchmarks.preflight import check
 from benchmarks.trainings import Trainings
-from blueprints import HUMAN_BLUEPRINTS, Blueprint, parse
+from blueprints import HUMAN_BLUEPRINTS, Blueprint, num_parameters, parse
 from crucible.effort import FULL
 from crucible.engines.base import Job, single_thread
 from crucible.engines.native.engine import NativeEngine
 from crucible.evaluation import TaskResult
 from crucible.program import Program, build_program
-from curricula.suites import TASKS, task_named
+from curricula.heads import InputKind
+from curricula.suites import task_named
 from curricula.task import Splits, Task
 from hall_of_fame.similarity import redundancy
 
@@ -50,7 +60,10 @@ HALL_SIZE = 16
 #: Trainings between two writes.
 CHUNK = 32
 #: Fields of a result that the report needs.
-FIELDS = ("status", "score", "validation_score", "loss_first", "loss_last", "loss_late_std", "clipped_share")
+FIELDS = (
+    *("status", "score", "validation_score", "gain"),
+    *("loss_first", "loss_last", "loss_late_std", "clipped_share"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +91,27 @@ class Probed(Task):
     @classmethod
     def of(cls, task: Task, seed: int) -> "Probed":
         """Return `task` probed on the test split of `seed`."""
-        names = ("name", "num_train", "num_validation", "num_test", "batch_size", "epochs", "learning_rate")
-        return cls(**{name: getattr(task, name) for name in names}, task=task, seed=seed)
+        return cls(**{field.name: getattr(task, field.name) for field in fields(Task)}, task=task, seed=seed)
+
+    @property
+    def input(self) -> InputKind:
+        """As the task's."""
+        return self.task.input
 
     @property
     def input_width(self) -> int:
         """As the task's."""
         return self.task.input_width
+
+    @property
+    def output_width(self) -> int:
+        """As the task's."""
+        return self.task.output_width
+
+    @property
+    def solved_loss(self) -> float:
+        """As the task's."""
+        return self.task.solved_loss
 
     def draw(self, seed: int) -> Splits:
         """As the task's."""
@@ -101,47 +128,58 @@ def main() -> int:
     check("cpu", options.json)
     options.dir.mkdir(parents=True, exist_ok=True)
     trainings = Trainings(options.dir / "trainings.jsonl")
+    sizes = {suite: options.num or SUITE_SIZES[suite] for suite in options.suite}
     if not options.report:
-        train_missing(
-            trainings, options.num, options.samples, options.tasks, options.workers, options.minutes
-        )
-    return report(trainings.rows, trainings.head, options.dir, options.json)
+        train_missing(trainings, sizes, options.samples, options.workers, options.minutes)
+    return report(up_to_date(trainings.rows), trainings.head, sizes, options.dir, options.json)
 
 
 def train_missing(
-    trainings: Trainings, num: int, samples: Sequence[str], tasks: Sequence[str], workers: int, minutes: float
+    trainings: Trainings, sizes: Mapping[str, int], samples: Sequence[str], workers: int, minutes: float
 ) -> None:
-    """Train whatever is not on disk, the cheap first, until done or out of time."""
+    """Train whatever is not on disk, the cheap first, until done or out of time.
+
+    `sizes` says how many blueprints of each sample a suite is trained with.
+    """
     start = time.perf_counter()
     examiner = Examiner(workers)
     trainings.begin({"engine_id": examiner.engine_id, "language": LOOP_LANGUAGE.version_hash})
     with single_thread():
-        for batch in missing(trainings, num, samples, tasks):
+        for batch in missing(trainings.rows, sizes, samples):
             if time.perf_counter() - start > 60 * minutes:
                 print(f"{minutes:g} minutes are over; call again to go on", flush=True)
                 return
             begun, spent = time.perf_counter(), time.process_time()
             trainings.add(examiner.train(batch))
             print(
-                f"{batch.sample:7} {batch.task:18} {batch.setting.name:26} seed {batch.seed:3} "
+                f"{batch.sample:7} {batch.task:12} {batch.setting.name:38} seed {batch.seed:3} "
                 f"{len(batch.blueprints):3} in {time.perf_counter() - begun:5.1f} s "
                 f"({time.process_time() - spent:.1f} CPU), {(begun - start) / 60:.1f} min before",
                 flush=True,
             )
 
 
-def missing(trainings: Trainings, num: int, samples: Sequence[str], tasks: Sequence[str]) -> Iterator[Batch]:
-    """Yield the trainings that are not on disk, in batches."""
-    drawn = {sample: draw_sample(sample, num) for sample in samples}
-    for sample, blueprints in drawn.items():
-        for settings in (QUICK, LONG, OTHERS):
-            for task in tasks:
-                pairs = [(setting, seed) for setting in settings for seed in setting.seeds]
-                for setting, seed in sorted(pairs, key=lambda pair: pair[1]):
-                    whole = Batch(sample=sample, task=task, setting=setting, seed=seed, blueprints=())
-                    rest = [b for b in blueprints if whole.key(b) not in trainings.known]
-                    for i in range(0, len(rest), CHUNK):
-                        yield replace(whole, blueprints=tuple(rest[i : i + CHUNK]))
+def up_to_date(rows: Sequence[dict]) -> list[dict]:
+    """Return the lines of tasks as they are now."""
+    digests = {task: setting_of(task_named(task)) for task in {row["task"] for row in rows}}
+    return [row for row in rows if row["knobs"] == digests[row["task"]]]
+
+
+def missing(rows: Sequence[dict], sizes: Mapping[str, int], samples: Sequence[str]) -> Iterator[Batch]:
+    """Yield the trainings that are not among the lines, in batches; suites share what they have in common."""
+    names = ("sample", "task", "setting", "seed", "blueprint")
+    known = {tuple(row[name] for name in names) for row in up_to_date(rows)}
+    for settings, suite, sample in product((QUICK, LONG, OTHERS), sizes, samples):
+        tasks = tuple(counted(suite))
+        blueprints = draw_sample(sample, sizes[suite], tasks)
+        for task in tasks:
+            pairs = [(setting, seed) for setting in settings for seed in setting.seeds]
+            for setting, seed in sorted(pairs, key=lambda pair: pair[1]):
+                whole = Batch(sample=sample, task=task, setting=setting, seed=seed, blueprints=())
+                rest = [b for b in blueprints if whole.key(b) not in known]
+                known |= {whole.key(b) for b in rest}
+                for i in range(0, len(rest), CHUNK):
+                    yield replace(whole, blueprints=tuple(rest[i : i + CHUNK]))
 
 
 class Examiner:
@@ -150,8 +188,7 @@ class Examiner:
     def __init__(self, num_workers: int) -> None:
         efforts = {setting.effort for setting in (*QUICK, *LONG, *OTHERS)}
         self._engines = {effort: NativeEngine(num_workers, effort=effort) for effort in efforts}
-        self._hall = [parse(h.tokens, LOOP_LANGUAGE) for h in HUMAN_BLUEPRINTS if is_legal(h.tokens)]
-        self._hall = self._hall[:: max(1, len(self._hall) // HALL_SIZE)][:HALL_SIZE]
+        self._humans = [parse(h.tokens, LOOP_LANGUAGE) for h in HUMAN_BLUEPRINTS if is_legal(h.tokens)]
         self._halls: dict[tuple[str, Setting], torch.Tensor] = {}
 
     @property
@@ -162,40 +199,52 @@ class Examiner:
     def train(self, batch: Batch) -> list[dict]:
         """Return the finished batch as lines."""
         results = self.results(batch)
+        task = task_named(batch.task)
         if batch.setting.is_printed:
             extras = self._redundancies(batch, results)
-        else:
-            test = task_named(batch.task).splits(batch.seed).test
+        elif tells_classes(task):
+            test = task.splits(batch.seed).test
             extras = [held_out(result.fingerprint, test.targets) for result in results]
+        else:
+            extras = [{} for _ in results]
+        digest = setting_of(task)
         return [
             {
                 **dict(zip(("sample", "task", "setting", "seed", "blueprint"), batch.key(b), strict=True)),
+                "knobs": digest,
                 **{name: _plain(getattr(result, name)) for name in FIELDS},
                 "solved_step": result.solved_step,
-                "num_steps": batch.setting.of(task_named(batch.task)).num_steps,
+                "num_steps": batch.setting.of(task).num_steps,
                 "num_steps_taken": result.num_steps,
+                "parameters": num_parameters(b.graph, batch.setting.width, LOOP_LANGUAGE),
                 **extra,
             }
             for b, result, extra in zip(batch.blueprints, results, extras, strict=True)
         ]
 
     def results(self, batch: Batch) -> list[TaskResult]:
-        """Return the finished batch; fingerprints are logits on the test split where none is printed."""
+        """Return the finished batch; where none is printed, fingerprints are logits on the test split.
+
+        A task whose readout does not tell classes has none then.
+        """
         task = batch.setting.of(task_named(batch.task))
         jobs = [
             Job(program=build_program(b.graph, task, batch.setting.width, LOOP_LANGUAGE), seed=batch.seed)
             for b in batch.blueprints
         ]
-        if not batch.setting.is_printed:
-            task = Probed.of(task, batch.seed)
-            jobs = [replace(job, program=_speaking(job.program)) for job in jobs]
-        return self._engines[batch.setting.effort].train(jobs, task, fingerprints=True)
+        engine = self._engines[batch.setting.effort]
+        if batch.setting.is_printed or not tells_classes(task):
+            return engine.train(jobs, task, fingerprints=batch.setting.is_printed)
+        jobs = [replace(job, program=_speaking(job.program)) for job in jobs]
+        return engine.train(jobs, Probed.of(task, batch.seed), fingerprints=True)
 
     def _redundancies(self, batch: Batch, results: Sequence[TaskResult]) -> list[dict]:
         """Return each blueprint's nearest CKA in a hall of humans trained in the same way."""
         key = batch.task, batch.setting
         if key not in self._halls:
-            hall = self.results(replace(batch, blueprints=tuple(self._hall), seed=batch.setting.seeds[0]))
+            humans = [human for human in self._humans if is_examined(human, (batch.task,))]
+            chosen = tuple(humans[:: max(1, len(humans) // HALL_SIZE)][:HALL_SIZE])
+            hall = self.results(replace(batch, blueprints=chosen, seed=batch.setting.seeds[0]))
             self._halls[key] = _stacked(hall, (256, batch.setting.width))
         prints = _stacked(results, (256, batch.setting.width))
         ids = [blueprint.id for blueprint in batch.blueprints]
@@ -222,16 +271,17 @@ def _stacked(results: Sequence[TaskResult], shape: tuple[int, int]) -> torch.Ten
     return torch.from_numpy(np.stack([nothing if r.fingerprint is None else r.fingerprint for r in results]))
 
 
-def _plain(value: float | str) -> float | str:
-    return value if isinstance(value, str) else round(float(value), 6)
+def _plain(value: float | str | None) -> float | str | None:
+    return round(float(value), 6) if isinstance(value, (int, float)) else value
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dir", type=Path, default=Path("runs/fidelity"), help="where trainings are kept")
-    parser.add_argument("--num", type=int, default=128, help="blueprints of each sample")
+    parser.add_argument("--suite", nargs="+", choices=tuple(SUITE_SIZES), default=tuple(SUITE_SIZES))
+    sizes = ", ".join(f"{name} {num}" for name, num in SUITE_SIZES.items())
+    parser.add_argument("--num", type=int, help=f"blueprints of each sample; when absent {sizes}")
     parser.add_argument("--samples", nargs="+", choices=SAMPLES, default=SAMPLES)
-    parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=tuple(TASKS))
     parser.add_argument("--workers", type=int, default=2, help="threads that train")
     parser.add_argument("--minutes", type=float, default=30.0, help="stop training after so long")
     parser.add_argument("--report", action="store_true", help="compare what is there, train nothing")

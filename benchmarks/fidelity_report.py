@@ -4,7 +4,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,52 +16,54 @@ from benchmarks.fidelity_picture import draw
 from benchmarks.fidelity_plan import (
     DEFAULT,
     LONG,
-    LOOP_LANGUAGE,
     OTHERS,
     QUICK,
     SAMPLES,
     Setting,
     cost,
-    draw_sample,
 )
-from benchmarks.fidelity_scores import CURRICULUM, DEFINITIONS, Exam, View, choices, exams, probability
-from benchmarks.ranks import Estimate, against, in_order, kendall, retest
+from benchmarks.fidelity_scores import DEFINITIONS, PROBABILITY, TEST_SCORE, Exam, View, choices, exams
+from benchmarks.ranks import Estimate, against, beyond, in_order, kendall, retest
 from benchmarks.reseeding import as_plain, replay
 from benchmarks.reseeding import table as reseeding_table
-from blueprints.cost import num_parameters
 from crucible.effort import FULL
 from crucible.reward import RewardBounds, RewardWeights, log_scale
 from crucible.variance import split_variance
-from curricula.suites import TASKS, task_named
+from curricula.suites import task_named
 
-#: Long accuracies between which a blueprint counts as neither at the floor nor saturated.
-UNSATURATED = (0.60, 0.98)
-#: Long accuracy from which a blueprint counts as saturated.
-SATURATED = UNSATURATED[1]
+#: Long scores, normalised, between which a blueprint counts as neither at the floor nor saturated.
+UNSATURATED = (0.20, 0.96)
+#: Seeds by which the default score is looked at, and those of every other way.
+DEFAULT_SEEDS, OTHER_SEEDS = (1, 2, 4, 8), (1, 2, 4)
+#: Most by which the costs of what is compared at equal cost may differ, as a share.
+TOLERANCE = 0.2
 
 
-def report(rows: Sequence[Mapping], head: Mapping[str, str], folder: Path, out: Path | None) -> int:
+def report(
+    rows: Sequence[Mapping], head: Mapping[str, str], suites: Iterable[str], folder: Path, out: Path | None
+) -> int:
     """Print every table, write JSON and picture; return 1 when nothing is complete yet.
 
     `head` says which engine and language made the rows.
     """
     samples = [s for s in SAMPLES if any(row["sample"] == s for row in rows)]
-    tasks = [t for t in TASKS if any(row["task"] == t for row in rows)]
     groups = [(s, (s,)) for s in samples] + ([("both", tuple(samples))] if len(samples) > 1 else [])
-    document: dict[str, Any] = {**head, "machine": _machine(), "samples": {}}
-    panels = {}
-    for name, members in groups:
-        found = exams(rows, members, tasks)
+    document: dict[str, Any] = {**head, "machine": _machine(), "suites": {}}
+    panels: dict[str, dict[str, Exam]] = {}
+    for suite in suites:
+        found = {name: exams(rows, members, suite) for name, members in groups}
+        found = {name: of_group for name, of_group in found.items() if of_group}
         if found:
-            panels[name] = found
-            document["samples"][name] = _sample(name, found)
+            print(f"\n# {suite}")
+            document["suites"][suite] = _suite(found)
+            panels[suite] = {name: of_group[-1] for name, of_group in found.items()}
     if not panels:
         print("no blueprint has all its trainings yet; call again without --report")
         return 1
     path = out or folder / "fidelity.json"
     path.write_text(json.dumps(_plain(document), indent=1) + "\n")
     picture = path.with_suffix(".png")
-    draw(panels, document["samples"], picture)
+    draw(panels, document["suites"], picture)
     print(f"\npicture {picture}, numbers {path}")
     return 0
 
@@ -88,28 +90,38 @@ def _machine() -> dict[str, Any]:
     }
 
 
+def _suite(found: Mapping[str, Sequence[Exam]]) -> dict[str, Any]:
+    """Print the tables of one suite and return its figures."""
+    whole = next(iter(found.values()))[-1]
+    reasons = {name: whole.misfit(name) for name in DEFINITIONS}
+    left_out = {name: reason for name, reason in reasons.items() if reason}
+    for name, reason in left_out.items():
+        print(f"\nleft out of {whole.name}: {name}; {reason}")
+    samples = {name: _sample(name, of_group) for name, of_group in found.items()}
+    return {"exam": whole.name, "left_out": left_out, "samples": samples}
+
+
 def _sample(name: str, found: Sequence[Exam]) -> dict[str, Any]:
-    """Print the tables of one sample and return their figures."""
-    print(f"\n# {name}\n\n## The default score\n")
+    """Print the tables of one sample, of which the last exam is the suite's, and return their figures."""
+    print(f"\n## {name}\n\n### The default score of one seed\n")
     default = {exam.name: default_row(exam) for exam in found}
     print(_default_table(default))
     result: dict[str, Any] = {"default": default}
-    print("\n## Terms of the reward\n")
+    print("\n### Terms of the reward\n")
     result["terms"] = {exam.name: terms(exam) for exam in found}
     print(_terms_table(result["terms"]))
-    result["settings"], result["reseeding"] = {}, {}
+    result["settings"], result["equal_cost"] = {}, {}
     for exam in found:
-        if name == "both" and len(exam.views) == 1:
-            continue
-        print(f"\n## Settings on {exam.name}\n")
-        result["settings"][exam.name] = list(settings(exam))
-        print(_settings_table(result["settings"][exam.name]))
-    for exam in found:
-        if len(exam.views) > 1 or exam.name in CURRICULUM:
-            print(f"\n## Fresh seeds for the best on {exam.name}\n")
-            played = replay(exam.quick(), exam.long())
-            result["reseeding"][exam.name] = as_plain(played)
-            print(reseeding_table(played))
+        rows = result["settings"][exam.name] = list(settings(exam))
+        print(f"\n### Settings on {exam.name}\n\n{_settings_table(rows)}")
+        result["equal_cost"][exam.name] = equal_cost(rows)
+        print(f"\n### Seeds on {exam.name}, against the best setting at equal cost\n")
+        print(_equal_cost_table(result["equal_cost"][exam.name]))
+    exam = found[-1]
+    print(f"\n### Fresh seeds for the best on {exam.name}\n")
+    played = replay(exam.quick(), exam.long())
+    result["reseeding"] = {exam.name: as_plain(played)}
+    print(reseeding_table(played))
     return result
 
 
@@ -119,11 +131,12 @@ def _sample(name: str, found: Sequence[Exam]) -> dict[str, Any]:
 def default_row(exam: Exam) -> dict[str, Any]:
     """Return what the default score of one seed is worth on an exam."""
     quick_NS, long_N = exam.quick(), exam.long()
-    fine_NS = exam.quick(definition=probability)
+    fine_NS = None if exam.misfit(PROBABILITY) else exam.quick(definition=PROBABILITY)
     split = split_variance(quick_NS.tolist())
-    low, high = (2 * a - 1 for a in UNSATURATED)
+    low, high = UNSATURATED
     between_N = (long_N > low) & (long_N < high)
-    halves = exam.long(slice(0, 2)), exam.long(slice(2, 4))
+    half = len(LONG[0].seeds) // 2
+    halves = exam.long(slice(0, half)), exam.long(slice(half, None))
     return {
         "num": len(long_N),
         "spearman": against(quick_NS, long_N),
@@ -138,7 +151,9 @@ def default_row(exam: Exam) -> dict[str, Any]:
         "share_floor": float((long_N <= low).mean()),
         "num_unsaturated": int(between_N.sum()),
         "spearman_unsaturated": against(quick_NS[between_N], long_N[between_N]),
-        "spearman_unsaturated_fine": against(fine_NS[between_N], long_N[between_N]),
+        "spearman_unsaturated_fine": None
+        if fine_NS is None
+        else against(fine_NS[between_N], long_N[between_N]),
         "best_rates": [int(n) for n in _best_rates(exam)],
     }
 
@@ -158,11 +173,17 @@ def _default_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     for name, r in rows.items():
         lines.append(
             f"| {name} | {r['num']} | {r['spearman']} | {r['kendall']} | {r['in_order']} | {r['retest']} "
-            f"| {r['retest_long'].value:.3f} | {r['variance_between']:.5f} | {r['variance_within']:.5f} "
-            f"| {r['icc']:.3f} | {r['share_floor']:.0%} / {r['share_saturated']:.0%} "
-            f"| {r['num_unsaturated']}, {r['spearman_unsaturated']} | {r['spearman_unsaturated_fine']} |"
+            f"| {r['retest_long'].value:.3f} "
+            f"| {_number(r['variance_between'])} | {_number(r['variance_within'])} "
+            f"| {_number(r['icc'])} | {r['share_floor']:.0%} / {r['share_saturated']:.0%} "
+            f"| {r['num_unsaturated']}, {r['spearman_unsaturated']} "
+            f"| {r['spearman_unsaturated_fine'] or '-'} |"
         )
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
 
 
 # -- terms of the reward -------------------------------------------------------------------------------------
@@ -173,11 +194,11 @@ def terms(exam: Exam) -> dict[str, dict[str, Any]]:
 
     Latency comes from a table and is no property of a training. The total leaves latency and redundancy out.
     """
-    quick = {"task": exam.quick(), "stability": _mean(exam, _stability)}
-    long = {"task": exam.long(), "stability": _mean(exam, _long_stability)}
-    parameters = [_parameters(exam.views[0], setting.width) for setting in (DEFAULT, LONG[0])]
-    quick["redundancy"] = _mean(exam, _redundancy)
-    long["redundancy"] = _mean(exam, _long_redundancy)
+    quick = {"task": exam.quick(), "stability": exam.mean([_stability(view) for view in exam.views])}
+    long = {"task": exam.long(), "stability": exam.mean([_long_stability(view) for view in exam.views])}
+    parameters = [_parameters(exam.views[0], setting) for setting in (DEFAULT, LONG[0])]
+    quick["redundancy"] = exam.mean([_redundancy(view) for view in exam.views])
+    long["redundancy"] = exam.mean([_long_redundancy(view) for view in exam.views])
     quick["parameters"], long["parameters"] = parameters[0][:, None], parameters[1]
     weights = RewardWeights()
     quick["total"], long["total"] = (
@@ -192,10 +213,6 @@ def terms(exam: Exam) -> dict[str, dict[str, Any]]:
         }
         for name in quick
     }
-
-
-def _mean(exam: Exam, measure) -> np.ndarray:
-    return np.mean([measure(view) for view in exam.views], axis=0)
 
 
 def _stability(view: View) -> np.ndarray:
@@ -232,18 +249,9 @@ def _at_best_rate(view: View, measure) -> np.ndarray:
     return means[view.best_rates, np.arange(len(view.ids))]
 
 
-def _parameters(view: View, width: int) -> np.ndarray:
-    known = {
-        (sample, b.id): num_parameters(b.graph, width, LOOP_LANGUAGE)
-        for sample in SAMPLES
-        for b in _drawn(sample, len(view.ids))
-    }
-    return np.array([log_scale(known[key], RewardBounds().parameters) for key in view.ids])
-
-
-@cache
-def _drawn(sample: str, num: int):
-    return draw_sample(sample, num)
+def _parameters(view: View, setting: Setting) -> np.ndarray:
+    own = [view.rows[sample, setting.name, setting.seeds[0], id_]["parameters"] for sample, id_ in view.ids]
+    return np.array([log_scale(number, RewardBounds().parameters) for number in own])
 
 
 def _terms_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -260,36 +268,94 @@ def _terms_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 
 
 def settings(exam: Exam) -> Iterator[dict[str, Any]]:
-    """Yield one row a way to score, with its cost in FLOPs of the default one."""
+    """Yield one row a way to score, with its cost in FLOPs of the default one.
+
+    Where it costs about as much as a number of default seeds, its correlation is compared with theirs.
+    """
+    baseline = {num: choices(exam.quick(), num)[0] for num in range(1, len(DEFAULT.seeds) + 1)}
     unprinted = [setting for setting in (*QUICK, *OTHERS) if not setting.is_printed]
     for setting in (s for s in unprinted if all(view.has(s) for view in exam.views)):
-        for num in (1, 2, 4):
-            yield _setting_row(exam, setting, "test accuracy", num)
+        for num in DEFAULT_SEEDS if setting == DEFAULT else OTHER_SEEDS:
+            if num <= len(setting.seeds):
+                yield _setting_row(exam, setting, TEST_SCORE, num, baseline)
     for num in (3, 4):
-        yield _setting_row(exam, DEFAULT, "test accuracy", num, median=True)
-    for definition in list(DEFINITIONS)[1:]:
-        for num in (1, 2, 4):
-            yield _setting_row(exam, DEFAULT, definition, num)
-    for steps in (0.5, 2.0):
-        yield _setting_row(exam, Setting(steps=steps), "right-class probability", 1)
+        yield _setting_row(exam, DEFAULT, TEST_SCORE, num, baseline, median=True)
+    for definition in (name for name in DEFINITIONS if name != TEST_SCORE and not exam.misfit(name)):
+        for num in OTHER_SEEDS:
+            yield _setting_row(exam, DEFAULT, definition, num, baseline)
+    if not exam.misfit(PROBABILITY):
+        for steps in (0.5, 2.0):
+            setting = next(s for s in QUICK if s.steps == steps)
+            yield _setting_row(exam, setting, PROBABILITY, 1, baseline)
 
 
 def _setting_row(
-    exam: Exam, setting: Setting, definition: str, num: int, *, median: bool = False
+    exam: Exam,
+    setting: Setting,
+    definition: str,
+    num: int,
+    baseline: Mapping[int, np.ndarray],
+    *,
+    median: bool = False,
 ) -> dict[str, Any]:
-    quick_NS = exam.quick(setting, DEFINITIONS[definition])
-    column_NC, pairs = choices(quick_NS, num, median=median)
-    weights = [_task_cost(view.task) for view in exam.views]
-    factor = np.average([_cost(setting, view) for view in exam.views], weights=weights)
+    column_NC, pairs = choices(exam.quick(setting, definition), num, median=median)
+    weights = [weight * _task_cost(view.task) for view, weight in zip(exam.views, exam.weights, strict=True)]
+    price = float(num * np.average([_cost(setting, view) for view in exam.views], weights=weights))
+    is_default = setting == DEFAULT and definition == TEST_SCORE and not median
+    as_dear = None if is_default else _seeds_as_dear(price, len(baseline))
     return {
         "setting": setting.name,
         "score": definition,
         "seeds": f"median of {num}" if median else str(num),
-        "cost": float(num * factor),
+        "cost": price,
         "spearman": against(column_NC, exam.long()),
         "in_order": against(column_NC, exam.long(), in_order),
         "retest": retest(pairs) if pairs else None,
+        "as_dear": as_dear,
+        "beyond": None if as_dear is None else beyond(column_NC, baseline[as_dear], exam.long()),
     }
+
+
+def _seeds_as_dear(price: float, most: int) -> int | None:
+    """Return how many default seeds cost about `price`, or nothing."""
+    num = min(max(1, round(price)), most)
+    return num if abs(price / num - 1) <= TOLERANCE else None
+
+
+def equal_cost(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the default score by number of seeds, each beside the best of what costs as much.
+
+    The best of many is partly the luckiest: its interval takes no account of the choice.
+    """
+    found = []
+    for row in rows:
+        if row["setting"] == DEFAULT.name and row["score"] == TEST_SCORE and row["seeds"].isdigit():
+            rivals = [r for r in rows if r["as_dear"] == int(row["seeds"])]
+            rival = max(rivals, key=lambda r: r["spearman"].value, default=None)
+            found.append(
+                {
+                    **{name: row[name] for name in ("seeds", "cost", "spearman", "in_order", "retest")},
+                    "rival": None
+                    if rival is None
+                    else {name: rival[name] for name in ("setting", "score", "seeds", "cost", "beyond")},
+                }
+            )
+    return found
+
+
+def _equal_cost_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| seeds | Spearman to long | clear pairs in order | test-retest | best of the others | beyond it |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        rival = r["rival"]
+        other = "-" if rival is None else f"{rival['setting']}, {rival['score']}, seeds {rival['seeds']}"
+        lines.append(
+            f"| {r['seeds']} | {r['spearman']} | {r['in_order']} | {r['retest'] or '-'} | {other} "
+            f"| {'-' if rival is None else rival['beyond']} |"
+        )
+    return "\n".join(lines)
 
 
 def _cost(setting: Setting, view: View) -> float:
@@ -310,12 +376,13 @@ def _task_cost(name: str) -> float:
 
 def _settings_table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| setting | score | seeds | cost | Spearman to long | clear pairs in order | test-retest |",
-        "|---|---|---|---|---|---|---|",
+        "| setting | score | seeds | cost | Spearman to long | beyond default seeds as dear "
+        "| clear pairs in order | test-retest |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         lines.append(
             f"| {r['setting']} | {r['score']} | {r['seeds']} | {r['cost']:.2f} | {r['spearman']} "
-            f"| {r['in_order']} | {r['retest'] or '-'} |"
+            f"| {r['beyond'] or '-'} | {r['in_order']} | {r['retest'] or '-'} |"
         )
     return "\n".join(lines)

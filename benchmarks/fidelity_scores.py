@@ -5,19 +5,23 @@ Axes: N blueprints, S seeds, C choices of some of the seeds.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from types import MappingProxyType
 
 import numpy as np
+import torch
 
-from benchmarks.fidelity_plan import DEFAULT, LONG, QUICK, SAMPLES, Setting
+from benchmarks.fidelity_plan import DEFAULT, LONG, QUICK, SAMPLES, Setting, counted, is_once
+from curricula.heads import HEADS, IGNORED
 from curricula.suites import task_named
+from curricula.task import Task
 
-#: The curriculum of the default run, whose mean normalised score is the reward's first term.
-CURRICULUM = ("xor", "temporal")
 #: Choices of seeds over which a figure about one seed, or the mean of several, is averaged.
 NUM_CHOICES = 12
 #: Standard errors of an accuracy on the test split under which a score counts as the floor.
 NOISE = 2.0
+#: Most that a loss counts, as a multiple of that of the best constant answer.
+WORST = 3.0
 _SEED = 0x5345
 
 
@@ -49,12 +53,12 @@ class View:
         return np.array(values, np.float64)
 
     def normalised(self, setting: Setting, seed: int, field: str = "score") -> np.ndarray:
-        """Return an accuracy `[N]` between 0 at chance and 1, as the reward has it; 0 where it failed."""
-        return _normalised(self.column(setting, seed, field))
+        """Return a score `[N]` between 0 at chance and 1, as the reward has it; 0 where it failed."""
+        return normalised(task_named(self.task), self.column(setting, seed, field))
 
     @cached_property
     def long_by_rate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Normalised validation and test accuracies `[rates, S, N]` of the long trainings."""
+        """Normalised validation and test scores `[rates, S, N]` of the long trainings."""
         fields = ("validation_score", "score")
         validation, test = (
             np.array([[self.normalised(setting, s, field) for s in setting.seeds] for setting in LONG])
@@ -63,7 +67,7 @@ class View:
         return validation, test
 
     def long(self, seeds: slice = slice(None)) -> np.ndarray:
-        """Return the long score `[N]`: each blueprint's test accuracy at its best rate on validation."""
+        """Return the long score `[N]`: each blueprint's test score at its best rate on validation."""
         validation, test = (values[:, seeds].mean(1) for values in self.long_by_rate)
         return test[validation.argmax(0), np.arange(len(self.ids))]
 
@@ -73,31 +77,82 @@ class View:
         return self.long_by_rate[0].mean(1).argmax(0)
 
 
-def _normalised(accuracy_N: np.ndarray) -> np.ndarray:
-    return np.clip(np.nan_to_num(2 * accuracy_N - 1), 0.0, 1.0)
+def normalised(task: Task, score_N: np.ndarray) -> np.ndarray:
+    """Return scores `[N]` as `task.normalised` maps them; what is no number is worth nothing."""
+    return np.array([0.0 if np.isnan(score) else task.normalised(score) for score in score_N.tolist()])
 
 
-#: A score `[N]` of every blueprint from one seed.
-Definition = Callable[[View, Setting, int], np.ndarray]
+@cache
+def chance_loss(task: Task, seed: int) -> float:
+    """Return the training loss of the best constant answer: labels' entropy, or the targets' variance."""
+    targets = task.splits(seed).train.targets
+    if HEADS[task.head].loss == "mse":
+        flat = targets.flatten(0, -2).double()
+        return float((flat - flat.nanmean(0)).square().nanmean())
+    share_K = targets[targets != IGNORED].bincount().double()
+    return float(torch.special.entr(share_K / share_K.sum()).sum())
 
 
-def accuracy(view: View, setting: Setting, seed: int) -> np.ndarray:
-    """The default: normalised accuracy on the test split."""
+def tells_classes(task: Task) -> bool:
+    """Say whether the logits of a whole example are read out, so that they can be kept."""
+    return task.head == "pooled_cross_entropy"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A way to score.
+
+    Attributes:
+        of: from a view, a setting and a seed to a score `[N]` of every blueprint.
+        misfit: why it makes no sense of a task, or nothing.
+    """
+
+    of: Callable[[View, Setting, int], np.ndarray]
+    misfit: Callable[[Task], str] = lambda task: ""
+
+
+def _without_classes(task: Task) -> str:
+    if tells_classes(task):
+        return ""
+    is_accuracy = HEADS[task.head].loss == "cross_entropy"
+    return "readouts of every step are not kept" if is_accuracy else "the score is a held-out loss already"
+
+
+def _without_accuracy(reason: str) -> Callable[[Task], str]:
+    return lambda task: "" if HEADS[task.head].loss == "cross_entropy" else reason
+
+
+def _fresh(task: Task) -> str:
+    return "a shorter training has other examples" if is_once(task) else ""
+
+
+def _ungrafted(task: Task) -> str:
+    return "" if task.is_graft else "nothing is grafted"
+
+
+def default_score(view: View, setting: Setting, seed: int) -> np.ndarray:
+    """The default: normalised score on the test split."""
     return view.normalised(setting, seed)
 
 
 def both_splits(view: View, setting: Setting, seed: int) -> np.ndarray:
-    """Accuracy over all examples of the test and the validation split."""
+    """Score over all examples of the test and the validation split."""
     task = task_named(view.task)
     test, validation = (view.column(setting, seed, name) for name in ("score", "validation_score"))
     share = task.num_test / (task.num_test + task.num_validation)
-    return _normalised(share * test + (1 - share) * validation)
+    return normalised(task, share * test + (1 - share) * validation)
 
 
 def above_noise(view: View, setting: Setting, seed: int) -> np.ndarray:
     """Accuracy on the test split; what guessing could reach by luck counts as the floor."""
-    score = view.normalised(setting, seed)
-    return np.where(score > NOISE / task_named(view.task).num_test ** 0.5, score, 0.0)
+    task, score_N = task_named(view.task), view.normalised(setting, seed)
+    luck = (task.chance / (1 - task.chance) / num_answers(task, seed)) ** 0.5
+    return np.where(score_N > NOISE * luck, score_N, 0.0)
+
+
+def num_answers(task: Task, seed: int) -> int:
+    """Return how many labels count on the test split."""
+    return int((task.splits(seed).test.targets != IGNORED).sum())
 
 
 def probability(view: View, setting: Setting, seed: int) -> np.ndarray:
@@ -106,14 +161,18 @@ def probability(view: View, setting: Setting, seed: int) -> np.ndarray:
 
 
 def cross_entropy(view: View, setting: Setting, seed: int) -> np.ndarray:
-    """Mean cross entropy on the test split, in nats under that of guessing, at most twice as bad."""
-    loss_N = view.column(setting, seed, "test_loss") / np.log(2)
-    return 1 - np.where(np.isfinite(loss_N), np.minimum(loss_N, 3.0), 3.0)
+    """Mean cross entropy on the test split, under that of guessing as a share of it."""
+    return _below_guessing(view, seed, view.column(setting, seed, "test_loss"))
+
+
+def gain(view: View, setting: Setting, seed: int) -> np.ndarray:
+    """Gain of a graft over the identity, below 0 where it is none, whatever became of the old question."""
+    return np.nan_to_num(view.column(setting, seed, "gain"), nan=-1.0)
 
 
 def training_loss(view: View, setting: Setting, seed: int) -> np.ndarray:
-    """Training loss of the last tenth of the steps, in nats under that of guessing."""
-    return _below_guessing(view.column(setting, seed, "loss_last"))
+    """Training loss of the last tenth of the steps, under that of guessing as a share of it."""
+    return _below_guessing(view, seed, view.column(setting, seed, "loss_last"))
 
 
 def loss_area(view: View, setting: Setting, seed: int) -> np.ndarray:
@@ -121,7 +180,7 @@ def loss_area(view: View, setting: Setting, seed: int) -> np.ndarray:
     start = view.column(setting, seed, "loss_first")
     points = [view.column(Setting(steps=s), seed, "loss_last") for s in (0.25, 0.5, 1.0)]
     quarter, half, end = points
-    return _below_guessing((start + quarter) / 8 + (quarter + half) / 8 + (half + end) / 4)
+    return _below_guessing(view, seed, (start + quarter) / 8 + (quarter + half) / 8 + (half + end) / 4)
 
 
 def solved_first(view: View, setting: Setting, seed: int) -> np.ndarray:
@@ -129,75 +188,95 @@ def solved_first(view: View, setting: Setting, seed: int) -> np.ndarray:
     num_steps = view.column(setting, seed, "num_steps")
     solved = np.nan_to_num(view.column(setting, seed, "solved_step"), nan=np.inf)
     earliness = 1 - np.minimum(solved / np.where(num_steps > 0, num_steps, 1), 1.0)
-    return view.normalised(setting, seed) + np.nan_to_num(earliness) / task_named(view.task).num_test
+    return view.normalised(setting, seed) + np.nan_to_num(earliness) / num_answers(
+        task_named(view.task), seed
+    )
 
 
 def along_the_way(view: View, setting: Setting, seed: int) -> np.ndarray:
-    """Mean accuracy of the examinations at a quarter, a half and the end of one training."""
+    """Mean score of the examinations at a quarter, a half and the end of one training."""
     return np.mean([view.normalised(Setting(steps=s), seed) for s in (0.25, 0.5, 1.0)], axis=0)
 
 
-def _below_guessing(loss_N: np.ndarray) -> np.ndarray:
-    return 1 - np.where(np.isfinite(loss_N), np.minimum(loss_N / np.log(2), 3.0), 3.0)
+def _below_guessing(view: View, seed: int, loss_N: np.ndarray) -> np.ndarray:
+    share_N = loss_N / chance_loss(task_named(view.task), seed)
+    return 1 - np.where(np.isfinite(share_N), np.minimum(share_N, WORST), WORST)
 
 
-DEFINITIONS: Mapping[str, Definition] = {
-    "test accuracy": accuracy,
-    "test + validation accuracy": both_splits,
-    "test accuracy above noise": above_noise,
-    "right-class probability": probability,
-    "held-out cross entropy": cross_entropy,
-    "training loss": training_loss,
-    "area under training loss": loss_area,
-    "accuracy, then solved step": solved_first,
-    "accuracy along the way": along_the_way,
-}
+TEST_SCORE, PROBABILITY = "test score", "right-class probability"
+DEFINITIONS: Mapping[str, Definition] = MappingProxyType(
+    {
+        TEST_SCORE: Definition(default_score),
+        "test + validation score": Definition(both_splits),
+        "accuracy above noise": Definition(above_noise, _without_accuracy("luck has no known size")),
+        PROBABILITY: Definition(probability, _without_classes),
+        "held-out cross entropy": Definition(cross_entropy, _without_classes),
+        "gain, harm forgiven": Definition(gain, _ungrafted),
+        "training loss": Definition(training_loss),
+        "area under training loss": Definition(loss_area, _fresh),
+        "accuracy, then solved step": Definition(solved_first, _without_accuracy("scores hardly ever tie")),
+        "score along the way": Definition(along_the_way, _fresh),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """One task, or the mean over the tasks of a curriculum, for the same N blueprints."""
+    """One task, or the weighted mean over the tasks of a suite, for the same N blueprints."""
 
     name: str
     views: tuple[View, ...]
+    weights: tuple[float, ...]
 
-    def quick(self, setting: Setting = DEFAULT, definition: Definition = accuracy) -> np.ndarray:
+    def misfit(self, name: str) -> str:
+        """Return why the definition of that name makes no sense of one of the tasks, or nothing."""
+        reasons = (DEFINITIONS[name].misfit(task_named(view.task)) for view in self.views)
+        return next((reason for reason in reasons if reason), "")
+
+    def quick(self, setting: Setting = DEFAULT, definition: str = TEST_SCORE) -> np.ndarray:
         """Return the score `[N, S]` from each seed of a setting."""
-        return np.mean(
-            [[definition(view, setting, seed) for seed in setting.seeds] for view in self.views], axis=0
-        ).T
+        of = DEFINITIONS[definition].of
+        return self.mean([np.stack([of(view, setting, s) for s in setting.seeds], 1) for view in self.views])
 
     def long(self, seeds: slice = slice(None)) -> np.ndarray:
         """Return the long score `[N]`."""
-        return np.mean([view.long(seeds) for view in self.views], axis=0)
+        return self.mean([view.long(seeds) for view in self.views])
+
+    def mean(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the weighted mean of what there is of each task."""
+        return np.average(values, axis=0, weights=self.weights)
 
 
-def exams(rows: Iterable[Mapping], samples: Sequence[str], tasks: Sequence[str]) -> list[Exam]:
-    """Return an exam of each task, and the curriculum's, for the blueprints that are complete on it."""
-    by_task: dict[str, dict[tuple[str, str, int, str], Mapping]] = {task: {} for task in tasks}
+def exams(rows: Iterable[Mapping], samples: Sequence[str], suite: str) -> list[Exam]:
+    """Return an exam of each task that counts in a suite, then the suite's where that is another.
+
+    They are of the blueprints that are complete on all of its tasks.
+    """
+    weights = counted(suite)
+    by_task: dict[str, dict[tuple[str, str, int, str], Mapping]] = {task: {} for task in weights}
     for row in rows:
         if row["task"] in by_task and row["sample"] in samples:
             key = row["sample"], row["setting"], row["seed"], row["blueprint"]
             by_task[row["task"]][key] = row
-    complete = {task: _complete(found) for task, found in by_task.items()}
-    result = [Exam(task, (View(task, complete[task], by_task[task]),)) for task in tasks if complete[task]]
-    if set(CURRICULUM) <= set(tasks):
-        shared = tuple(i for i in complete[CURRICULUM[0]] if set(complete[CURRICULUM[1]]) & {i})
-        if shared:
-            views = tuple(View(task, shared, by_task[task]) for task in CURRICULUM)
-            result.append(Exam("+".join(CURRICULUM), views))
+    first, *others = (_complete(found) for found in by_task.values())
+    shared = tuple(key for key in first if all(key in other for other in others))
+    if not shared:
+        return []
+    views = {task: View(task, shared, found) for task, found in by_task.items()}
+    result = [Exam(task, (view,), (1.0,)) for task, view in views.items()]
+    if len(views) > 1:
+        result.append(Exam("+".join(views), tuple(views.values()), tuple(weights.values())))
     return result
 
 
 def _complete(found: Mapping[tuple[str, str, int, str], Mapping]) -> tuple[tuple[str, str], ...]:
     """Return the blueprints with every quick and every long training, in the order of the lines."""
-    needed = sum(len(setting.seeds) for setting in (*QUICK, *LONG))
-    counts: dict[tuple[str, str], int] = {}
     names = {(setting.name, seed) for setting in (*QUICK, *LONG) for seed in setting.seeds}
+    counts: dict[tuple[str, str], int] = {}
     for sample, setting, seed, id_ in found:
         counts[sample, id_] = counts.get((sample, id_), 0) + ((setting, seed) in names)
     order = {sample: i for i, sample in enumerate(SAMPLES)}
-    whole = [key for key, count in counts.items() if count == needed]
+    whole = [key for key, count in counts.items() if count == len(names)]
     return tuple(sorted(whole, key=lambda key: order[key[0]]))
 
 

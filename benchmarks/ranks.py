@@ -70,6 +70,17 @@ def against(score_NC: np.ndarray, truth_N: np.ndarray, coefficient: Coefficient 
     return _estimate(pairs, coefficient)
 
 
+def beyond(
+    score_NC: np.ndarray, other_NC: np.ndarray, truth_N: np.ndarray, coefficient: Coefficient = spearman
+) -> Estimate:
+    """Return by how much one score's correlation with `truth_N` is above another's, on the same resamples."""
+    values_R = [
+        _mean_over([(column_N, truth_N) for column_N in columns_NC.T], coefficient)
+        for columns_NC in (score_NC, other_NC)
+    ]
+    return _with_interval(values_R[0] - values_R[1], len(truth_N))
+
+
 def retest(pairs: Sequence[tuple[np.ndarray, np.ndarray]], coefficient: Coefficient = spearman) -> Estimate:
     """Return the mean correlation of pairs of scores that share no seed."""
     return _estimate(pairs, coefficient)
@@ -82,11 +93,19 @@ def resamples(num: int, num_resamples: int = NUM_RESAMPLES) -> np.ndarray:
 
 
 def _estimate(pairs: Sequence[tuple[np.ndarray, np.ndarray]], coefficient: Coefficient) -> Estimate:
+    return _with_interval(_mean_over(pairs, coefficient), len(pairs[0][0]))
+
+
+def _mean_over(pairs: Sequence[tuple[np.ndarray, np.ndarray]], coefficient: Coefficient) -> np.ndarray:
+    """Return the mean over pairs `[1 + R]`, of all blueprints, then of each resample; NaN of fewer than 3."""
     num = len(pairs[0][0])
     if num < 3:
-        return Estimate(value=np.nan, low=np.nan, high=np.nan, num=num)
+        return np.full(1, np.nan)
     weight_RN = np.concatenate([np.ones((1, num)), resamples(num)])
-    value_R = np.mean([coefficient(x_N, y_N, weight_RN) for x_N, y_N in pairs], axis=0)
+    return np.mean([coefficient(x_N, y_N, weight_RN) for x_N, y_N in pairs], axis=0)
+
+
+def _with_interval(value_R: np.ndarray, num: int) -> Estimate:
     drawn = value_R[1:][np.isfinite(value_R[1:])]
     low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (np.nan, np.nan)
     return Estimate(value=float(value_R[0]), low=float(low), high=float(high), num=num)

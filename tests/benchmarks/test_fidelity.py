@@ -12,16 +12,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fidelity import Batch, Examiner, held_out, missing
-from benchmarks.fidelity_plan import DEFAULT, LONG, LOOP_LANGUAGE, OTHERS, QUICK, Setting, cost, draw_sample
-from benchmarks.fidelity_scores import choices, exams, probability
-from benchmarks.ranks import against, in_order, kendall, resamples, retest, spearman
+from benchmarks.curricula import setting_of
+from benchmarks.fidelity import Batch, Examiner, held_out, missing, up_to_date
+from benchmarks.fidelity_plan import (
+    DEFAULT,
+    LONG,
+    LOOP_LANGUAGE,
+    OTHERS,
+    QUICK,
+    Setting,
+    cost,
+    counted,
+    draw_sample,
+    is_once,
+)
+from benchmarks.fidelity_report import equal_cost, settings
+from benchmarks.fidelity_scores import (
+    DEFINITIONS,
+    PROBABILITY,
+    Exam,
+    View,
+    chance_loss,
+    choices,
+    exams,
+    normalised,
+)
+from benchmarks.ranks import against, beyond, in_order, kendall, resamples, retest, spearman
 from benchmarks.reseeding import replay
 from benchmarks.trainings import Trainings
-from blueprints import parse
+from blueprints import HUMAN_BLUEPRINTS, parse
 from crucible import Crucible
 from crucible.engines.native.library import find_library
-from curricula.suites import task_named
+from curricula.heads import HEADS
+from curricula.markov import Markov
+from curricula.suites import SUITES, TASKS, task_named
 
 needs_native = pytest.mark.skipif(find_library() is None, reason="the native engine was not built")
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "fidelity.py"
@@ -97,6 +121,25 @@ def test_a_retest_averages_over_pairs():
     assert retest([(up, up), (up, down)]).value == pytest.approx(0.0)
 
 
+def test_how_far_one_score_is_beyond_another_is_known_better_than_either():
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=100)
+    rough = truth + rng.normal(size=100)
+    fine = truth + 0.9 * (rough - truth)
+    apart = [against(score[:, None], truth) for score in (fine, rough)]
+    found = beyond(fine[:, None], rough[:, None], truth)
+    assert found.value == pytest.approx(apart[0].value - apart[1].value)
+    assert 0 < found.low < found.value < found.high
+    assert found.high - found.low < 0.5 * (apart[1].high - apart[1].low)
+    assert beyond(rough[:, None], rough[:, None], truth).high == 0
+
+
+def test_too_few_blueprints_have_no_correlation():
+    for num in (0, 2):
+        found = against(np.zeros((num, 1)), np.zeros(num))
+        assert math.isnan(found.value) and math.isnan(found.low) and found.num == num
+
+
 def test_choices_of_seeds_share_none_with_their_partners():
     score_NS = np.tile(2.0 ** np.arange(8), (3, 1))  # sums tell which seeds are in them
     column_NC, pairs = choices(score_NS, 3)
@@ -116,6 +159,22 @@ def test_samples_are_frozen_and_grow_at_their_end():
     assert not {b.id for b in draw_sample("random", 9)} & {b.id for b in draw_sample("humans", 9)}
 
 
+def test_people_come_before_mutations_and_what_a_task_refuses_is_left_out():
+    designs = {parse(human.tokens).id for human in HUMAN_BLUEPRINTS}
+    known = [b.id in designs for b in draw_sample("humans", 200)]
+    assert all(known[:100]) and not all(known)
+    for suite in SUITES:
+        sample = draw_sample("random", 20, tuple(counted(suite)))
+        assert len(sample) == 20
+        assert all(b.graph.type.causal for b in sample) == (suite in ("predictive", "graft"))
+
+
+def test_a_gate_is_not_measured_and_what_counts_is():
+    assert counted("classic") == {"xor": 1.0, "temporal": 1.0}
+    assert counted("predictive") == {"markov_once": 1.0}
+    assert counted("graft") == {"xor": 1.0, "graft": 1.0}
+
+
 def test_a_shorter_training_is_the_beginning_of_a_longer_one():
     temporal = task_named("temporal")
     assert Setting(steps=0.5).of(temporal).num_steps == temporal.num_steps / 2
@@ -124,6 +183,29 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one():
     assert 0.5 < cost(Setting(steps=0.5), temporal) < 0.55
     assert cost(DEFAULT, temporal, share=0.5) == cost(Setting(steps=0.5), temporal)
     assert cost(Setting(width=32), temporal) > 2
+
+
+def test_a_longer_training_that_repeats_nothing_sees_more_of_the_same_language():
+    once = task_named("markov_once")
+    assert isinstance(once, Markov) and is_once(once)
+    for setting in (*QUICK, *OTHERS, *LONG):
+        of = setting.of(once)
+        assert isinstance(of, Markov) and of.epochs == 1
+        assert of.num_steps == pytest.approx(setting.steps * once.num_steps, abs=1)
+        assert of.learning_rate == setting.rate * once.learning_rate
+    long = LONG[0].of(once)
+    assert isinstance(long, Markov)
+    assert np.array_equal(long.table(3), once.table(3))
+    splits = long.splits(100)
+    streams = np.concatenate([split.inputs.numpy() for split in splits.by_name.values()])
+    assert len(np.unique(streams, axis=0)) == len(streams) > 5 * once.num_train
+
+
+def test_the_cost_of_a_grafts_exams_has_the_old_question_in_it():
+    graft = task_named("graft")
+    streams = 3 * graft.num_train * graft.epochs + graft.num_validation + 2 * graft.num_test
+    more = streams + 3 * graft.num_train * graft.epochs
+    assert cost(Setting(steps=2.0), graft) == pytest.approx(more / streams)
 
 
 @needs_native
@@ -137,11 +219,65 @@ def test_a_line_holds_what_the_crucible_and_the_readout_say(task):
     with Crucible(engine="native", num_workers=1, language=LOOP_LANGUAGE) as crucible:
         expected = crucible.evaluate(blueprints, [setting.of(task_named(task))], [5])
     targets = task_named(task).splits(5).test.targets
+    assert {line["knobs"] for line in lines} == {setting_of(task_named(task))}
     for line, result, evaluation in zip(lines, results, expected, strict=True):
         assert line["score"] == pytest.approx(evaluation.results[0].score, abs=1e-6)
         assert line["loss_last"] == pytest.approx(evaluation.results[0].loss_last, abs=1e-6)
         assert result.fingerprint.shape == (len(targets), 2)
         assert (result.fingerprint.argmax(1) == targets.numpy()).mean() == pytest.approx(line["score"])
+
+
+@needs_native
+@pytest.mark.parametrize("task", ["markov_once", "graft"])
+def test_a_line_of_an_exam_without_classes_holds_what_the_crucible_says(task):
+    blueprints = draw_sample("humans", 3, (task,))
+    examiner = Examiner(1)
+    for setting in (Setting(steps=0.25), Setting(steps=0.25, is_printed=True)):
+        batch = Batch(sample="humans", task=task, setting=setting, seed=5, blueprints=blueprints)
+        lines = examiner.train(batch)
+        with Crucible(engine="native", num_workers=1, language=LOOP_LANGUAGE) as crucible:
+            expected = crucible.evaluate(blueprints, [setting.of(task_named(task))], [5])
+        for line, evaluation in zip(lines, expected, strict=True):
+            result = evaluation.results[0]
+            assert line["score"] == pytest.approx(result.score, abs=1e-6)
+            assert line["gain"] == (None if task != "graft" else pytest.approx(result.gain, abs=1e-6))
+            assert line["parameters"] == evaluation.num_parameters
+            assert ("redundancy" in line) == setting.is_printed
+            assert "test_loss" not in line
+
+
+def test_a_score_is_normalised_as_its_task_says_and_no_number_is_worth_nothing():
+    found = normalised(task_named("order"), np.array([0.25, 0.625, 1.0, 0.1, math.nan]))
+    assert found.tolist() == [0.0, 0.5, 1.0, 0.0, 0.0]
+    assert normalised(task_named("graft"), np.array([0.3])).tolist() == [0.3]
+
+
+def test_the_loss_of_the_best_constant_answer_is_that_of_the_head():
+    assert chance_loss(task_named("xor"), 0) == pytest.approx(math.log(2), rel=0.02)
+    assert chance_loss(task_named("order"), 0) == pytest.approx(math.log(4), rel=0.02)
+    markov = task_named("markov_once")
+    counts = np.bincount(markov.splits(3).train.targets.flatten().numpy())
+    shares = counts / counts.sum()
+    assert chance_loss(markov, 3) == pytest.approx(-(shares * np.log(shares)).sum())
+    targets = task_named("graft").splits(3).train.targets.numpy()
+    assert chance_loss(task_named("graft"), 3) == pytest.approx(np.nanvar(targets), rel=1e-5)
+
+
+def test_what_makes_no_sense_of_a_task_is_left_out_with_a_reason():
+    def misfits(task: str) -> dict[str, str]:
+        exam = Exam(task, (View(task, (), {}),), (1.0,))
+        return {name: exam.misfit(name) for name in DEFINITIONS if exam.misfit(name)}
+
+    assert set(misfits("temporal")) == {"gain, harm forgiven"}
+    assert misfits("markov_once")[PROBABILITY] == "the score is a held-out loss already"
+    assert "score along the way" in misfits("markov_once")
+    assert "gain, harm forgiven" not in misfits("graft")
+    assert misfits("parity")[PROBABILITY] == "readouts of every step are not kept"
+    both = Exam("both", tuple(View(task, (), {}) for task in ("xor", "graft")), (1.0, 1.0))
+    assert both.misfit("gain, harm forgiven") and both.misfit(PROBABILITY)
+    for task in TASKS.values():  # what tells classes alone has a class of every example
+        is_pooled = not HEADS[task.head].is_per_step and HEADS[task.head].loss == "cross_entropy"
+        assert (PROBABILITY in misfits(task.name)) != is_pooled
 
 
 def test_held_out_loss_by_hand():
@@ -170,23 +306,98 @@ def test_a_line_cut_short_is_dropped_and_another_engine_is_refused(tmp_path):
     assert Trainings(path).rows == [row, row]
 
 
-def test_what_is_missing_is_every_setting_and_seed_once(tmp_path):
-    trainings = Trainings(tmp_path / "trainings.jsonl")
-    batches = list(missing(trainings, 3, ["random"], ["xor"]))
-    keys = [batch.key(b) for batch in batches for b in batch.blueprints]
-    assert len(keys) == len(set(keys)) == 3 * sum(len(s.seeds) for s in (*QUICK, *LONG, *OTHERS))
-    trainings.known |= set(keys[:-2])
-    rest = [batch.key(b) for batch in missing(trainings, 3, ["random"], ["xor"]) for b in batch.blueprints]
-    assert rest == keys[-2:]
-    trainings.known |= set(rest)
-    assert not list(missing(trainings, 3, ["random"], ["xor"]))
+def lines_of(batches) -> list[dict]:
+    names = ("sample", "task", "setting", "seed", "blueprint")
+    return [
+        {**dict(zip(names, batch.key(b), strict=True)), "knobs": setting_of(task_named(batch.task))}
+        for batch in batches
+        for b in batch.blueprints
+    ]
+
+
+def test_what_is_missing_is_every_setting_and_seed_once():
+    sizes = {"graft": 3, "predictive": 2}
+    rows = lines_of(missing([], sizes, ["random"]))
+    keys = {tuple(row.values()) for row in rows}
+    num_runs = sum(len(setting.seeds) for setting in (*QUICK, *LONG, *OTHERS))
+    assert len(keys) == len(rows) == (3 + 3 + 2) * num_runs
+    assert lines_of(missing(rows[:-2], sizes, ["random"])) == rows[-2:]
+    assert not list(missing(rows, sizes, ["random"]))
+    assert {row["task"] for row in lines_of(missing(rows, {"classic": 3}, ["random"]))} >= {"temporal"}
+
+
+def test_lines_of_a_task_that_was_changed_are_trained_anew():
+    rows = lines_of(missing([], {"predictive": 2}, ["random"]))
+    changed = [row | {"knobs": "of another time"} for row in rows]
+    assert up_to_date([*rows, *changed]) == rows
+    assert lines_of(missing(changed, {"predictive": 2}, ["random"])) == rows
+
+
+def drawn_rows(num: int, tasks: tuple[str, ...]) -> list[dict]:
+    """Lines of `num` blueprints whose scores are their worth and noise, smaller in longer trainings."""
+    rng = np.random.default_rng(6)
+    rows = []
+    for task in tasks:
+        worth_N = rng.uniform(size=num)
+        for setting in (*QUICK, *LONG, *OTHERS):
+            for seed in setting.seeds:
+                for i, worth in enumerate(worth_N):
+                    score = float(np.clip(worth + 0.2 * rng.normal() / setting.steps, 0, 1))
+                    numbers = dict.fromkeys(("loss_first", "loss_last", "test_loss"), 1 - score)
+                    rows.append(
+                        {
+                            **{"sample": "random", "task": task, "setting": setting.name, "seed": seed},
+                            **{
+                                "blueprint": f"b{i}",
+                                "status": "ok",
+                                "score": score,
+                                "gain": score,
+                                **numbers,
+                            },
+                            **{"validation_score": score, "probability": score, "solved_step": None},
+                            **{
+                                "num_steps": 100,
+                                "num_steps_taken": task_named(task).num_steps * setting.steps,
+                            },
+                        }
+                    )
+    return rows
+
+
+def test_settings_are_compared_with_as_many_default_seeds_as_they_cost():
+    [exam] = exams(drawn_rows(24, ("markov_once",)), ["random"], "predictive")
+    rows = list(settings(exam))
+    assert {row["score"] for row in rows} == {name for name in DEFINITIONS if not exam.misfit(name)}
+    by_key = {(row["setting"], row["score"], row["seeds"]): row for row in rows}
+    assert len(by_key) == len(rows)
+    default, twice = (by_key[Setting(steps=s).name, "test score", "1"] for s in (1.0, 2.0))
+    two = by_key[DEFAULT.name, "test score", "2"]
+    assert (default["as_dear"], twice["as_dear"], two["cost"]) == (None, 2, 2.0)
+    assert twice["beyond"].value == pytest.approx(twice["spearman"].value - two["spearman"].value)
+    assert twice["beyond"].value > 0
+    assert by_key[Setting(steps=0.5).name, "test score", "1"]["beyond"] is None  # half as dear as one seed
+    found = equal_cost(rows)
+    assert [row["seeds"] for row in found] == ["1", "2", "4", "8"]
+    assert found[1]["rival"]["beyond"].value >= twice["beyond"].value
+
+
+def test_a_suites_exam_is_the_weighted_mean_over_blueprints_that_are_complete_on_all_its_tasks():
+    rows = drawn_rows(5, ("xor", "graft"))
+    rows = [row for row in rows if (row["task"], row["blueprint"]) != ("graft", "b2")]
+    found = exams(rows, ["random"], "graft")
+    assert [exam.name for exam in found] == ["xor", "graft", "xor+graft"]
+    assert [len(exam.long()) for exam in found] == [4, 4, 4]
+    assert found[2].quick() == pytest.approx((found[0].quick() + found[1].quick()) / 2)
+    heavy = Exam("heavy", found[2].views, (3.0, 1.0))
+    assert heavy.long() == pytest.approx(0.75 * found[0].long() + 0.25 * found[1].long())
 
 
 @needs_native
 @pytest.mark.slow
-def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(tmp_path):
+@pytest.mark.parametrize("suite", ["classic", "predictive"])
+def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(suite, tmp_path):
     def command(folder: Path, *more: str) -> list[str]:
-        arguments = ["--num", "3", "--samples", "random", "--tasks", "xor", "--workers", "1"]
+        arguments = ["--num", "3", "--samples", "random", "--suite", suite, "--workers", "1"]
         return [sys.executable, str(SCRIPT), "--dir", str(folder), *arguments, *more]
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -202,15 +413,20 @@ def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(tmp_path):
     assert path.read_text().count("\n") < len((whole / "trainings.jsonl").read_text().splitlines())
     again = subprocess.run(command(killed), env=environment, capture_output=True, text=True, check=True)
     assert Trainings(path).rows == Trainings(whole / "trainings.jsonl").rows
-    assert again.stdout[again.stdout.index("# random") :].replace(str(killed), "") == done.stdout[
-        done.stdout.index("# random") :
+    title = f"# {suite}\n"
+    assert again.stdout[again.stdout.index(title) :].replace(str(killed), "") == done.stdout[
+        done.stdout.index(title) :
     ].replace(str(whole), "")
     document = json.loads((killed / "fidelity.json").read_text())
-    assert document["samples"]["random"]["default"]["xor"]["num"] == 3
+    figures = document["suites"][suite]
+    tasks = list(counted(suite))
+    assert figures["exam"] == "+".join(tasks)
+    assert {row["num"] for row in figures["samples"]["random"]["default"].values()} == {3}
+    assert set(figures["samples"]["random"]["default"]) == {*tasks, figures["exam"]}
     assert document["engine_id"].startswith("native-")
     assert (killed / "fidelity.png").stat().st_size > 10_000
-    [exam] = exams(Trainings(path).rows, ["random"], ["xor"])
-    assert exam.quick().shape == exam.quick(definition=probability).shape == (3, 8)
+    exam = exams(Trainings(path).rows, ["random"], suite)[-1]
+    assert exam.quick().shape == (3, 8)
     assert exam.long().shape == (3,)
 
 
