@@ -14,9 +14,11 @@ Every round times every engine, and a ratio is of one round: the tables hold eac
 
 Tasks: `xor` and `temporal` with programs of the core ops in a host of width 16; `xor_d32` and `temporal_d32`
 the same in a host of width 32; `xor_full` and `temporal_full` with programs of the whole language; these four
-with a quarter of the sample. The floor is the time that the sample's matrix products take at the speed a core
-reaches with them in the same run. `sweep` holds the seconds a TFLOP of the native engine from a sixteenth of
-the sample to sixteen times as many, and the memory over the imports, each in a process of its own.
+with a quarter of the sample, as `markov_once` and `graft`, and `markov_once_full` and `graft_full`, which have
+programs that they do not refuse, and the latter two no row `batched`: it would take minutes. The floor is the time that the sample's matrix products take
+at the speed a core reaches with them in the same run. `sweep` holds the seconds a TFLOP of the native engine
+from a sixteenth of the sample to sixteen times as many, and the memory over the imports, each in a process of
+its own.
 """
 
 # ruff: noqa: E402
@@ -52,24 +54,43 @@ from crucible.engines.base import Job
 from crucible.engines.native.library import find_library, load_library
 from crucible.engines.workers import WorkerPool
 from crucible.program import build_program
+from curricula.suites import task_named
 from curricula.task import Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
 
 NUM_STRATA = 32
 ROUNDS = 3
-#: The wide host and the whole language train a fraction of the sample: the batched engine takes long there.
+#: The wide host, the whole language and longer tasks train a fraction of the sample: the batched engine takes
+#: long there.
 SMALLER = 4
+LONGER = ("markov_once", "graft")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of the comparison: a task, a host and a language. Attributes: `name`, as rows call it."""
+    """One column of the comparison: a task, a host, a language and a share of the sample.
+
+    Attributes:
+        name: as rows call it.
+        task: what is trained.
+        width: D of the host.
+        language: of the programs.
+        share: one in how many of the sample is trained.
+        is_batched: whether the batched engine takes part.
+    """
 
     name: str
     task: Task
     width: int = WIDTH
     language: Language = CORE_LANGUAGE
+    share: int = 1
+    is_batched: bool = True
+
+    def sample(self, num: int, mix: str) -> list[Blueprint]:
+        """Return the column's part of a sample of `num`."""
+        own = max(1, num // self.share)
+        return draw_sample(own, "random" if self.language is LANGUAGE else mix, self.language, self.task)
 
 
 def columns() -> list[Column]:
@@ -78,8 +99,13 @@ def columns() -> list[Column]:
     for task in (Xor(), Temporal()):
         found += [
             Column(name=task.name, task=task),
-            Column(name=f"{task.name}_d32", task=task, width=2 * WIDTH),
-            Column(name=f"{task.name}_full", task=task, language=LANGUAGE),
+            Column(name=f"{task.name}_d32", task=task, width=2 * WIDTH, share=SMALLER),
+            Column(name=f"{task.name}_full", task=task, language=LANGUAGE, share=SMALLER),
+        ]
+    for task in map(task_named, LONGER):
+        found += [
+            Column(name=task.name, task=task, share=SMALLER),
+            Column(name=f"{task.name}_full", task=task, language=LANGUAGE, share=SMALLER, is_batched=False),
         ]
     return found
 
@@ -92,8 +118,6 @@ def main() -> None:
     device = torch.device(arguments.device)
     num_workers = 1 if device.type == "cuda" else arguments.workers
     sample = draw_sample(arguments.num, arguments.mix)
-    smaller = max(1, arguments.num // SMALLER)
-    full = draw_sample(smaller, "random", LANGUAGE)
     digest = hashlib.sha256("".join(b.id for b in sample).encode()).hexdigest()[:16]
     machine = describe_machine(device, num_workers)
     print(f"sample: {len(sample)} blueprints, mix {arguments.mix}, digest {digest}")
@@ -101,9 +125,7 @@ def main() -> None:
     rows = []
     for column in columns():
         if arguments.tasks is None or column.name in arguments.tasks:
-            chosen = full if column.language is LANGUAGE else sample
-            if column.width != WIDTH:
-                chosen = chosen[:smaller]
+            chosen = column.sample(arguments.num, arguments.mix)
             rows += measure(column, chosen, arguments.device, num_workers, arguments.rounds)
     sweep = []
     if arguments.sweep and find_library() is not None and device.type == "cpu":
@@ -143,9 +165,10 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def engines_on(device: str) -> dict[str, Build]:
-    """Return the engines that train a whole sample, by the names of their rows."""
-    return cpu_rows() if device == "cpu" else cuda_rows()
+def engines_on(device: str, column: Column) -> dict[str, Build]:
+    """Return the engines that train a column's whole sample, by the names of their rows."""
+    rows = cpu_rows() if device == "cpu" else cuda_rows()
+    return {name: build for name, build in rows.items() if column.is_batched or name != "batched"}
 
 
 def measure(
@@ -159,7 +182,7 @@ def measure(
     mean_flops = statistics.mean(flops(b.graph, width, steps_of(task)) for b in sample)
     print(f"\n{column.name}: {len(sample)} blueprints, {gemm / 1e6:,.0f} MFLOP of matrix products each")
     jobs = [Job(program=build_program(b.graph, task, width), seed=0) for b in strata]
-    builds = engines_on(device)
+    builds = engines_on(device, column)
     names = ("reference", "loop", *builds)
     whole: dict[str, list[float]] = {name: [] for name in names}
     same: dict[str, list[float]] = {name: [] for name in names}

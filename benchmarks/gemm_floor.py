@@ -11,7 +11,7 @@ import torch
 from blueprints.graph import LOOP, SCAN
 from crucible.engines.base import single_thread
 from crucible.engines.workers import WorkerPool
-from crucible.program import HOST_INPUT, Program, ProgramNode
+from crucible.program import HOST_EMBEDDING, Program, ProgramNode
 from curricula.task import Task
 
 #: Forward, gradient of the input, gradient of the weight.
@@ -19,23 +19,36 @@ PASSES = 3
 #: Side of the square products by which a core's speed is measured; three of them fit its second cache.
 SIDE = 256
 REPEATS = 400
+#: What has a matrix and no product: a depthwise convolution has a vector a tap, an embedding looks up.
+NO_PRODUCTS = ("DWCONV1D", HOST_EMBEDDING)
 
 
 def training_gemm_flops(program: Program, task: Task) -> int:
-    """Return the FLOPs of all matrix products of one training and its two exams; a multiply-add is two."""
-    splits = task.splits(0)
-    train = splits.train.inputs.shape[1]
-    step = sum(_passes(node) * _flops(node, train) for node in program.nodes) * task.batch_size
-    exams = sum(
+    """Return the FLOPs of all matrix products of one training and its exams; a multiply-add is two."""
+    train, *exams = task.splits(0).by_name.values()
+    steps, passes = train.inputs.shape[1], _passes(program)
+    step = sum(num * _flops(node, steps) for num, node in zip(passes, program.nodes, strict=True))
+    examined = sum(
         sum(_flops(node, split.inputs.shape[1]) for node in program.nodes) * len(split.inputs)
-        for split in (splits.validation, splits.test)
+        for split in exams
     )
-    return step * task.num_steps + exams
+    return step * task.batch_size * task.num_steps + examined
 
 
-def _passes(node: ProgramNode) -> int:
-    """The host's first map needs no gradient of its input."""
-    return PASSES - 1 if node.signature.op == HOST_INPUT else PASSES
+def _passes(program: Program) -> list[int]:
+    """Return the products of each node in a step: forward, of what its weights and its inputs must be told.
+
+    Nothing before the first weight that learns is told anything. Of a loop or scan all of its steps count
+    alike, though its first may have an input that needs no gradient.
+    """
+    frozen = () if program.graft is None else (1, len(program.nodes) - 1)
+    told: list[bool] = []
+    passes = []
+    for index, node in enumerate(program.nodes):
+        learns, passes_on = bool(node.parameters) and index not in frozen, any(told[i] for i in node.inputs)
+        told.append(learns or passes_on)
+        passes.append(PASSES if node.signature.body is not None else 1 + learns + passes_on)
+    return passes
 
 
 def _flops(node: ProgramNode, time: int) -> int:
@@ -46,8 +59,7 @@ def _flops(node: ProgramNode, time: int) -> int:
         inside = 1 if signature.op == SCAN else time
         return times * sum(_flops(inner, inside) for inner in signature.body.nodes)
     steps = time if signature.sequence else 1
-    # A depthwise convolution's weight is a vector a tap: it is no matrix product.
-    weights = [p for p in node.parameters if len(p.shape) > 1 and signature.op != "DWCONV1D"]
+    weights = [p for p in node.parameters if len(p.shape) > 1 and signature.op not in NO_PRODUCTS]
     products = 2 * steps * sum(weight.size for weight in weights)
     if signature.op == "ATTENTION":
         products += 4 * steps * time * signature.width

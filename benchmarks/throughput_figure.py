@@ -26,7 +26,11 @@ COLOURS = {
 def draw(document: dict[str, Any], path: str | Path) -> None:
     """Write the picture of a document of crucible_throughput.py."""
     rows, sweep = document["rows"], document["sweep"]
-    figure, axes = plt.subplots(1, 3 if sweep else 2, figsize=(15 if sweep else 11, 4.8))
+    crowd = max(1.0, len({row["task"] for row in rows}) / 6)
+    widths = [crowd, crowd, 1.0] if sweep else [crowd, crowd]
+    figure, axes = plt.subplots(
+        1, len(widths), figsize=(5.2 * sum(widths), 4.8), gridspec_kw={"width_ratios": widths}
+    )
     _speed_ups(axes[0], rows)
     _floor_shares(axes[1], rows)
     if sweep:

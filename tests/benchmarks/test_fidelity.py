@@ -137,7 +137,9 @@ def test_how_far_one_score_is_beyond_another_is_known_better_than_either():
 def test_too_few_blueprints_have_no_correlation():
     for num in (0, 2):
         found = against(np.zeros((num, 1)), np.zeros(num))
-        assert math.isnan(found.value) and math.isnan(found.low) and found.num == num
+        assert math.isnan(found.value)
+        assert math.isnan(found.low)
+        assert found.num == num
 
 
 def test_choices_of_seeds_share_none_with_their_partners():
@@ -162,7 +164,8 @@ def test_samples_are_frozen_and_grow_at_their_end():
 def test_people_come_before_mutations_and_what_a_task_refuses_is_left_out():
     designs = {parse(human.tokens).id for human in HUMAN_BLUEPRINTS}
     known = [b.id in designs for b in draw_sample("humans", 200)]
-    assert all(known[:100]) and not all(known)
+    assert all(known[:100])
+    assert not all(known)
     for suite in SUITES:
         sample = draw_sample("random", 20, tuple(counted(suite)))
         assert len(sample) == 20
@@ -187,10 +190,12 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one():
 
 def test_a_longer_training_that_repeats_nothing_sees_more_of_the_same_language():
     once = task_named("markov_once")
-    assert isinstance(once, Markov) and is_once(once)
+    assert isinstance(once, Markov)
+    assert is_once(once)
     for setting in (*QUICK, *OTHERS, *LONG):
         of = setting.of(once)
-        assert isinstance(of, Markov) and of.epochs == 1
+        assert isinstance(of, Markov)
+        assert of.epochs == 1
         assert of.num_steps == pytest.approx(setting.steps * once.num_steps, abs=1)
         assert of.learning_rate == setting.rate * once.learning_rate
     long = LONG[0].of(once)
@@ -274,7 +279,8 @@ def test_what_makes_no_sense_of_a_task_is_left_out_with_a_reason():
     assert "gain, harm forgiven" not in misfits("graft")
     assert misfits("parity")[PROBABILITY] == "readouts of every step are not kept"
     both = Exam("both", tuple(View(task, (), {}) for task in ("xor", "graft")), (1.0, 1.0))
-    assert both.misfit("gain, harm forgiven") and both.misfit(PROBABILITY)
+    assert both.misfit("gain, harm forgiven")
+    assert both.misfit(PROBABILITY)
     for task in TASKS.values():  # what tells classes alone has a class of every example
         is_pooled = not HEADS[task.head].is_per_step and HEADS[task.head].loss == "cross_entropy"
         assert (PROBABILITY in misfits(task.name)) != is_pooled
@@ -394,8 +400,9 @@ def test_a_suites_exam_is_the_weighted_mean_over_blueprints_that_are_complete_on
 
 @needs_native
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", ["classic", "predictive"])
-def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(suite, tmp_path):
+def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(tmp_path):
+    suite = "predictive"
+
     def command(folder: Path, *more: str) -> list[str]:
         arguments = ["--num", "3", "--samples", "random", "--suite", suite, "--workers", "1"]
         return [sys.executable, str(SCRIPT), "--dir", str(folder), *arguments, *more]
@@ -419,10 +426,9 @@ def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(suite, tmp_pat
     ].replace(str(whole), "")
     document = json.loads((killed / "fidelity.json").read_text())
     figures = document["suites"][suite]
-    tasks = list(counted(suite))
-    assert figures["exam"] == "+".join(tasks)
-    assert {row["num"] for row in figures["samples"]["random"]["default"].values()} == {3}
-    assert set(figures["samples"]["random"]["default"]) == {*tasks, figures["exam"]}
+    assert figures["exam"] == "markov_once"
+    assert PROBABILITY in figures["left_out"]
+    assert figures["samples"]["random"]["default"]["markov_once"]["num"] == 3
     assert document["engine_id"].startswith("native-")
     assert (killed / "fidelity.png").stat().st_size > 10_000
     exam = exams(Trainings(path).rows, ["random"], suite)[-1]

@@ -12,16 +12,21 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from blueprints import parse
+from crucible.engines.base import Job
 from crucible.engines.native.library import find_library
+from crucible.engines.reference import ReferenceEngine
+from crucible.heads import LOSSES, refusal
 from crucible.host import build_host
 from crucible.program import build_program
-from curricula.temporal import Temporal
+from curricula.heads import HEADS
+from curricula.suites import task_named
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # as the scripts in that folder have it
 
 from crucible_throughput import columns  # noqa: E402
 from gemm_floor import training_gemm_flops  # noqa: E402
+from plain_loop import train_plainly  # noqa: E402
 from preflight import check  # noqa: E402
 from throughput_figure import draw  # noqa: E402
 
@@ -68,8 +73,12 @@ def test_the_rows_are_one_a_task_and_engine_and_need_light_packages_alone(tmp_pa
     assert done.returncode == 0, done.stderr
     document = json.loads(out.read_text())
     rows = {(row["task"], row["engine"]): row for row in document["rows"]}
-    names = [column.name for column in columns()]
-    assert set(rows) == {(name, engine) for name in names for engine in ENGINES}
+    assert set(rows) == {
+        (column.name, engine)
+        for column in columns()
+        for engine in ENGINES
+        if column.is_batched or engine != "batched"
+    }
     assert len(rows) == len(document["rows"])
     for row in rows.values():
         assert_figures_agree(row, rows[row["task"], "reference"])
@@ -99,26 +108,55 @@ def assert_figures_agree(row: dict, reference: dict) -> None:
     assert row["gemm_floor_share"] == pytest.approx(statistics.median(shares))
 
 
-def test_matrix_products_are_counted_as_torch_counts_them() -> None:
+@pytest.mark.parametrize("name", ["temporal", "markov_once", "graft"])
+def test_matrix_products_are_counted_as_torch_counts_them(name) -> None:
     """What torch's own counter sees in one training step of the reference's modules, and in the exams."""
-    task = Temporal()
+    task = task_named(name)
     splits = task.splits(0)
     for tokens in (
         "LINEAR OUT_DIM_DOUBLE RELU LINEAR OUT_DIM_IN",
         "CONV1D KERNEL_3 CHANNELS_HALF DILATION_2 LINEAR OUT_DIM_IN POOL_LAST LINEAR OUT_DIM_IN",
-        "LOOP_START REPEAT_2 LINEAR OUT_DIM_IN TANH LOOP_END",
+        "CONV1D KERNEL_3 CHANNELS_HALF DILATION_2 LINEAR OUT_DIM_IN",
+        "LINEAR OUT_DIM_IN LOOP_START REPEAT_2 LINEAR OUT_DIM_IN TANH LOOP_END",
     ):
         program = build_program(parse(tokens.split()).graph, task, 16)
+        if refusal(program.graph, program.head):
+            continue
         module = build_host(program)
+        if task.is_graft:
+            module.freeze()
         with FlopCounterMode(display=False) as step:
             batch = slice(0, task.batch_size)
-            logits = module(splits.train.inputs[batch])
-            torch.nn.functional.cross_entropy(logits, splits.train.targets[batch]).backward()
+            outputs = module(splits.train.inputs[batch])
+            LOSSES[program.head.loss].loss(outputs, splits.train.targets[batch]).backward()
         with torch.no_grad(), FlopCounterMode(display=False) as exams:
-            module(splits.validation.inputs)
-            module(splits.test.inputs)
+            for split in list(splits.by_name.values())[1:]:
+                module(split.inputs)
         expected = step.get_total_flops() * task.num_steps + exams.get_total_flops()
         assert training_gemm_flops(program, task) == pytest.approx(expected, rel=0.001), tokens
+
+
+@pytest.mark.parametrize("name", ["xor", "markov_once", "graft"])
+def test_the_plain_loop_comes_to_the_references_scores(name) -> None:
+    task = task_named(name)
+    blueprint = parse("RES_START LINEAR OUT_DIM_IN GELU RES_END".split())
+    job = Job(program=build_program(blueprint.graph, task, 16), seed=3)
+    [expected] = ReferenceEngine().train([job], task)
+    found = train_plainly(job, task, torch.device("cpu"))
+    assert found["score"] == pytest.approx(expected.score, abs=0.01)
+    assert found["validation_score"] == pytest.approx(expected.validation_score, abs=0.01)
+    assert found["loss_first"] == pytest.approx(expected.loss_first, rel=1e-5)
+    assert found.get("gain") == (None if name != "graft" else pytest.approx(expected.gain, abs=0.01))
+
+
+def test_a_column_trains_what_its_task_examines() -> None:
+    for column in columns():
+        sample = column.sample(64, "random")
+        assert len(sample) == 64 // column.share
+        assert not [b for b in sample if refusal(b.graph, HEADS[column.task.head])]
+    ids = {column.name: [b.id for b in column.sample(64, "random")] for column in columns()}
+    assert ids["xor"][:16] == ids["xor_d32"] != ids["xor_full"]
+    assert ids["temporal"] == ids["xor"]
 
 
 @pytest.mark.slow
