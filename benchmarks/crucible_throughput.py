@@ -14,11 +14,11 @@ Every round times every engine, and a ratio is of one round: the tables hold eac
 
 Tasks: `xor` and `temporal` with programs of the core ops in a host of width 16; `xor_d32` and `temporal_d32`
 the same in a host of width 32; `xor_full` and `temporal_full` with programs of the whole language; these four
-with a quarter of the sample, as `markov_once` and `graft`, and `markov_once_full` and `graft_full`, which have
-programs that they do not refuse, and the latter two no row `batched`: it would take minutes. The floor is the time that the sample's matrix products take
-at the speed a core reaches with them in the same run. `sweep` holds the seconds a TFLOP of the native engine
-from a sixteenth of the sample to sixteen times as many, and the memory over the imports, each in a process of
-its own.
+with a quarter of the sample. `markov_once` and `graft` have as many programs, which they do not refuse; and
+so have `markov_once_full` and `graft_full`, without the row `batched`, which would take minutes there. The
+floor is the time that the sample's matrix products take at the speed a core reaches with them in the same
+run. `sweep` holds the seconds a TFLOP of the native engine from a sixteenth of the sample to sixteen times as
+many, and the memory over the imports, each in a process of its own.
 """
 
 # ruff: noqa: E402
