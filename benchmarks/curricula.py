@@ -43,7 +43,7 @@ from blueprints import (
 )
 from crucible import Crucible
 from curricula.suites import TASKS, task_named
-from curricula.task import Task
+from curricula.task import Sight, Task
 
 SAMPLE_SEED = 20_262
 #: Ops of a random program, before it is closed. Most shorter ones are one function of one step, or affine.
@@ -52,8 +52,10 @@ NUM_OPS = (4, 12)
 WIDTH = 16
 #: Trainings between two writes.
 CHUNK = 32
-#: Standard deviations of the random weights with which a blueprint is tried for memory.
+#: Standard deviations of the random weights with which it is tried what a blueprint sees.
 WEIGHT_SIZES = (0.3, 0.1, 1.0, 0.03)
+#: Share of the largest output under which a change is rounding.
+FAINT = 1e-13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +179,7 @@ def train(crucible: Crucible, batch: Batch) -> list[dict]:
             "seed": batch.seed,
             "blueprint": blueprint.id,
             "parameters": num_parameters(blueprint.graph, WIDTH),
-            "remembers": remembers(blueprint),
+            "sees": sorted(sees(blueprint)),
             "status": result.status,
             "reason": result.reason,
             "score": result.score,
@@ -188,23 +190,32 @@ def train(crucible: Crucible, batch: Batch) -> list[dict]:
 
 
 @cache
-def remembers(blueprint: Blueprint) -> bool:
-    """Say whether the output at the last step changes when all other steps do, for weights of any few sizes.
+def sees(blueprint: Blueprint) -> frozenset[Sight]:
+    """Return what the output depends on, for weights of any few sizes.
 
-    Float64 sees a memory that later layers make faint; large weights may overflow, small ones forget.
+    Inputs are exchanged: all but the last step's for the past, the last step's for the present, and steps
+    with one another for the order. Float64 sees what later layers make faint; large weights may overflow,
+    small ones forget.
     """
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     module = compile_blueprint(blueprint, WIDTH).double().eval()
+    found: set[Sight] = set()
     for size in WEIGHT_SIZES:
         for parameter in module.parameters():
             torch.nn.init.normal_(parameter, std=size, generator=generator)
         x_BTW, other_BTW = torch.randn(2, 4, 12, WIDTH, dtype=torch.float64, generator=generator)
-        other_BTW[:, -1] = x_BTW[:, -1]
+        is_last_T1 = (torch.arange(12) == 11)[:, None]
+        shuffled_BTW = x_BTW[:, torch.randperm(12, generator=generator)]
         with torch.no_grad():
-            gap_BW = (module(x_BTW) - module(other_BTW))[:, -1].abs()
-        if bool((gap_BW > 1e-12).any()):
-            return True
-    return False
+            y_BTW = module(x_BTW)
+            gaps: dict[Sight, torch.Tensor] = {
+                "past": (module(torch.where(is_last_T1, x_BTW, other_BTW)) - y_BTW)[:, -1],
+                "present": (module(torch.where(is_last_T1, other_BTW, x_BTW)) - y_BTW)[:, -1],
+                "order": (module(shuffled_BTW) - y_BTW).mean(1),
+            }
+        least = FAINT * float(y_BTW.nan_to_num().abs().max())  # a sum in another order rounds otherwise
+        found |= {sight for sight, gap in gaps.items() if bool((gap.abs() > least).any())}
+    return frozenset(found)
 
 
 def _options() -> argparse.Namespace:

@@ -3,9 +3,9 @@
 Axes: N blueprints, S seeds, C tasks.
 
 A blueprint counts on a task once it has a training from every seed there. Counted apart and left out are
-those that the task refuses, since they are not causal or over a bound of the Crucible. So are, on tasks of
-more than one step, the memoryless, whose output at a step depends on no other: most such tasks hold them at
-the floor by construction, however easy the question is. One whose training failed has 0.
+those that the task refuses, since they are not causal or over a bound of the Crucible, and the blind, which
+do not see what the task needs (`Task.needs`): it holds them at the floor by construction, however easy the
+question is. One whose training failed has 0.
 """
 
 import json
@@ -48,7 +48,7 @@ class Column:
     Attributes:
         task: the task.
         scores: normalised scores, seed by seed, of the blueprints that count.
-        memoryless: the same of those that are left out since they see one step alone.
+        blind: the same of those that are left out since they do not see what the task needs.
         parameters: number of parameters of either.
         num_not_causal: blueprints that the task refuses by the rule `not-causal`.
         num_too_large: blueprints over a bound of the Crucible.
@@ -58,7 +58,7 @@ class Column:
 
     task: Task
     scores: Mapping[str, tuple[float, ...]]
-    memoryless: Mapping[str, tuple[float, ...]]
+    blind: Mapping[str, tuple[float, ...]]
     parameters: Mapping[str, int]
     num_not_causal: int
     num_too_large: int
@@ -118,8 +118,7 @@ def column(rows: Iterable[Mapping], task: Task, sample: str) -> Column | None:
     complete = {id_: found for id_, found in by_blueprint.items() if len(found) == len(SEEDS)}
     reasons = [found[0]["reason"] for found in complete.values() if found[0]["status"] == "rejected"]
     taken = {id_: found for id_, found in complete.items() if found[0]["status"] != "rejected"}
-    is_about_steps = task.splits(0).train.inputs.shape[1] > 1
-    counted = {id_: f for id_, f in taken.items() if f[0]["remembers"] or not is_about_steps}
+    counted = {id_: found for id_, found in taken.items() if task.needs <= set(found[0]["sees"])}
     if not counted:
         return None
     num_not_causal = sum(reason.startswith("rule 'not-causal'") for reason in reasons)
@@ -127,7 +126,7 @@ def column(rows: Iterable[Mapping], task: Task, sample: str) -> Column | None:
     return Column(
         task=task,
         scores={id_: scores[id_] for id_ in counted},
-        memoryless={id_: scores[id_] for id_ in taken.keys() - counted.keys()},
+        blind={id_: scores[id_] for id_ in taken.keys() - counted.keys()},
         parameters={id_: found[0]["parameters"] for id_, found in taken.items()},
         num_not_causal=num_not_causal,
         num_too_large=len(reasons) - num_not_causal,
@@ -144,11 +143,11 @@ def spread(own: Column) -> dict[str, Any]:
         "num": len(score_N),
         "num_not_causal": own.num_not_causal,
         "num_too_large": own.num_too_large,
-        "num_memoryless": len(own.memoryless),
-        "num_memoryless_floor": round(len(own.memoryless) * _share_floor(own.memoryless)),
+        "num_blind": len(own.blind),
+        "num_blind_floor": round(len(own.blind) * _share_floor(own.blind)),
         "num_failed": own.num_failed,
         "share_floor": own.share_floor,
-        "share_floor_with_memoryless": _share_floor({**own.scores, **own.memoryless}),
+        "share_floor_with_blind": _share_floor({**own.scores, **own.blind}),
         "share_top": own.share_top,
         "quartiles": np.quantile(score_N, (0.25, 0.5, 0.75)).tolist(),
         "std": float(score_N.std()),
@@ -237,7 +236,7 @@ def _humans(columns: Sequence[Column]) -> list[dict[str, Any]]:
     rows, seen = [], set()
     for human in HUMAN_BLUEPRINTS:
         id_ = parse(human.tokens).id
-        found = {own.task.name: {**own.scores, **own.memoryless}.get(id_) for own in columns}
+        found = {own.task.name: {**own.scores, **own.blind}.get(id_) for own in columns}
         scores = {task: fmean(score_S) for task, score_S in found.items() if score_S is not None}
         if scores and id_ not in seen:
             rows.append({"name": human.name, "family": human.family, "scores": scores})
@@ -247,8 +246,8 @@ def _humans(columns: Sequence[Column]) -> list[dict[str, Any]]:
 
 def _spread_table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| task | blueprints | not causal | too large | memoryless, at the floor | failed | under 0.05 "
-        "| with the memoryless | over 0.95 | quartiles | std | test-retest | with parameters | CPU s "
+        "| task | blueprints | not causal | too large | blind, at the floor | failed | under 0.05 "
+        "| with the blind | over 0.95 | quartiles | std | test-retest | with parameters | CPU s "
         "| calibrated |",
         "|---" * 15 + "|",
     ]
@@ -257,8 +256,8 @@ def _spread_table(rows: Sequence[Mapping[str, Any]]) -> str:
         size = f"{r['parameters']}{' (size rules)' if _is_ruled(r['parameters']) else ''}"
         lines.append(
             f"| {r['task']} | {r['num']} | {r['num_not_causal']} | {r['num_too_large']} "
-            f"| {r['num_memoryless']}, {r['num_memoryless_floor']} | {r['num_failed']} "
-            f"| {r['share_floor']:.1%} | {r['share_floor_with_memoryless']:.1%} | {r['share_top']:.1%} "
+            f"| {r['num_blind']}, {r['num_blind_floor']} | {r['num_failed']} "
+            f"| {r['share_floor']:.1%} | {r['share_floor_with_blind']:.1%} | {r['share_top']:.1%} "
             f"| {quartiles} | {r['std']:.2f} | {r['retest']} | {size} | {r['cpu_s']:.3f} | {verdict(r)} |"
         )
     return "\n".join(lines)

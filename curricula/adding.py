@@ -48,6 +48,7 @@ class Adding(Task):
     test_length: int = 14
 
     head = "step_mse"
+    needs = frozenset({"past"})
     output_width = 1
     solved = 0.90
     solved_loss = 0.01

@@ -53,6 +53,7 @@ class Copying(Task):
     gap: int = 4
 
     head = "step_cross_entropy"
+    needs = frozenset({"past"})
     input = "embedding"
     solved = 0.90
 

@@ -22,6 +22,7 @@ class SymbolStream(Task):
     stream: ClassVar[int]
 
     head = "step_cross_entropy"
+    needs = frozenset({"past"})
     input = "embedding"
 
     @property

@@ -41,7 +41,7 @@ class Graft(Task):
     """
 
     name: str = "graft"
-    num_train: int = 4096
+    num_train: int = 8192
     num_validation: int = 256
     num_test: int = 512
     batch_size: int = 64
@@ -52,6 +52,7 @@ class Graft(Task):
 
     head = "step_mse"
     output_width = 1
+    needs = frozenset({"present"})
     is_graft = True
     solved = 0.70
 

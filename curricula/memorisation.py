@@ -47,6 +47,7 @@ class Memorisation(Task):
     length: int = 16
 
     head = "step_cross_entropy"
+    needs = frozenset({"past"})
     input = "embedding"
     solved = 0.90
 

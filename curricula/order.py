@@ -61,13 +61,14 @@ class Order(Task):
     num_validation: int = 256
     num_test: int = 512
     batch_size: int = 32
-    epochs: int = 12
+    epochs: int = 10
     num_distractors: int = 4
     train_length: int = 24
     test_length: int = 27
 
     input = "embedding"
     output_width = _NUM_CLASSES
+    needs = frozenset({"past", "order"})
     solved = 0.90
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Streams of many lengths, labelled at each step by their sum modulo m; leaves how they are sent to the tasks.
+"""Streams of many lengths, labelled at each step by their sum modulo m; leaves how they are sent to tasks.
 
 A family is a stream with each of the m symbols in its first place: behind it the members hold the same
 symbols, and each label once. Axes: N families, M members, B examples, T time, L lengths.
@@ -43,6 +43,7 @@ class RunningSum(Task):
     test_length: int = 60
 
     head = "step_cross_entropy"
+    needs = frozenset({"past", "present"})
     solved = 0.90
 
     def __post_init__(self) -> None:

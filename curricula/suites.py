@@ -33,7 +33,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             Xor(name="xor_distractors_8", num_distractors=8),
             Temporal(),
             Markov(),
-            Markov(name="markov_once", num_train=4800, batch_size=32, epochs=1),
+            Markov(name="markov_once", num_train=4800, batch_size=32, epochs=1, sharpness=2.0),
             Spirals(),
             DelayedXor(),
             Parity(),

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 
@@ -16,6 +16,11 @@ SIZE_MULTIPLE = 16
 #: Splits that are kept, over all tasks and seeds, and probe sets: those asked for last. It is a dozen seeds
 #: of every named task; more would hold memory to spare draws of milliseconds.
 NUM_KEPT = 256
+
+
+#: What the answers of a blueprint may depend on: at a step inputs before it, or its own; in their mean over
+#: time the order of the inputs.
+Sight = Literal["past", "present", "order"]
 
 
 class TaskError(ValueError):
@@ -80,6 +85,8 @@ class Task(ABC):
     input: ClassVar[InputKind] = "linear"
     #: Classes of a label, or numbers of a regression's target.
     output_width: ClassVar[int] = 2
+    #: What a blueprint must see to leave the floor; who is blind to any of it is at chance by construction.
+    needs: ClassVar[frozenset[Sight]] = frozenset()
     #: Whether the host is trained before the blueprint enters it, which then learns alone; see
     #: curricula/graft.py.
     is_graft: ClassVar[bool] = False

@@ -52,6 +52,7 @@ class Temporal(Task):
     test_length: int = 24
 
     solved = 0.90
+    needs = frozenset({"past", "order"})
 
     def __post_init__(self) -> None:
         Task.__post_init__(self)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_throughput import LIGHT
 
-from benchmarks.curricula import draw_samples, missing, remembers, setting_of
+from benchmarks.curricula import draw_samples, missing, sees, setting_of
 from benchmarks.curricula_report import SEEDS, column, of_the_mean, pairs, spread, verdict
 from benchmarks.trainings import Trainings
 from blueprints import human, parse
@@ -24,10 +24,11 @@ from curricula.suites import task_named
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "curricula.py"
 XOR, TEMPORAL = task_named("xor"), task_named("temporal")
+ALL = ["order", "past", "present"]
 
 
 def lines(task: str, scores: dict[str, tuple[float, float]], **fields: Any) -> list[dict]:
-    shared = {"sample": "random", "task": task, "status": "ok", "reason": "", "remembers": True, "cpu_s": 0.5}
+    shared = {"sample": "random", "task": task, "status": "ok", "reason": "", "sees": ALL, "cpu_s": 0.5}
     return [
         {**shared, "seed": seed, "blueprint": id_, "parameters": len(id_), "score": score, **fields}
         for id_, own in scores.items()
@@ -40,7 +41,7 @@ def lines(task: str, scores: dict[str, tuple[float, float]], **fields: Any) -> l
 
 def test_the_spread_of_a_task_by_hand() -> None:
     rows = lines("temporal", {"a": (0.5, 0.5), "bb": (0.5, 0.6), "ccc": (0.7, 0.8), "dddd": (1.0, 0.99)})
-    rows += lines("temporal", {"e": (0.5, 0.5), "f": (0.9, 0.9)}, remembers=False)
+    rows += lines("temporal", {"e": (0.5, 0.5), "f": (0.9, 0.9)}, sees=["past", "present"])
     rows += lines("temporal", {"g": (0, 0)}, status="rejected", reason="rule 'not-causal': ...")
     rows += lines("temporal", {"h": (0, 0)}, status="rejected", reason="9 parameters exceed ...")
     rows += lines("temporal", {"iiiii": (0.9, 0.9)}, status="diverged", reason="...")
@@ -50,12 +51,12 @@ def test_the_spread_of_a_task_by_hand() -> None:
     row = spread(own)
     counts = ("num", "num_not_causal", "num_too_large", "num_failed")
     assert [row[name] for name in counts] == [5, 1, 1, 1]
-    assert (row["num_memoryless"], row["num_memoryless_floor"]) == (2, 1)
+    assert (row["num_blind"], row["num_blind_floor"]) == (2, 1)
     # Normalised means of the seeds: 0, 0.1, 0.5, 0.99, and 0 for what diverged.
     assert row["scores"] == pytest.approx([0, 0, 0.1, 0.5, 0.99])
     assert row["quartiles"] == pytest.approx([0, 0.1, 0.5])
     assert row["share_floor"] == pytest.approx(2 / 5)
-    assert row["share_floor_with_memoryless"] == pytest.approx(3 / 7)
+    assert row["share_floor_with_blind"] == pytest.approx(3 / 7)
     assert row["share_top"] == pytest.approx(1 / 5)
     # Ranks of the seeds: 2, 2, 4, 5, 2 and 1.5, 3, 4, 5, 1.5.
     assert row["retest"].value == pytest.approx(8 / (8 * 9.5) ** 0.5)
@@ -69,11 +70,11 @@ def test_a_task_counts_once_a_blueprint_has_every_seed() -> None:
     assert column(lines("xor", {"a": (0.9,), "b": (0.7,)}), XOR, "random") is None
 
 
-def test_on_a_task_of_one_step_memory_says_nothing() -> None:
-    own = column(lines("xor", {"a": (0.5, 0.5), "b": (0.9, 0.9)}, remembers=False), XOR, "random")
+def test_who_is_blind_to_what_a_task_does_not_need_counts() -> None:
+    own = column(lines("xor", {"a": (0.5, 0.5), "b": (0.9, 0.9)}, sees=["present"]), XOR, "random")
     assert own is not None
     assert spread(own)["num"] == 2
-    assert spread(own)["num_memoryless"] == 0
+    assert spread(own)["num_blind"] == 0
 
 
 def test_a_task_is_calibrated_between_its_bounds() -> None:
@@ -120,11 +121,19 @@ def test_a_correlation_is_corrected_for_the_noise_of_both() -> None:
     assert row["corrected"] == pytest.approx(min(1, row["spearman"] / (2 * single / (1 + single)) ** 0.5))
 
 
-def test_memory_is_seen() -> None:
-    assert all(remembers(human(name)) for name in ("gru", "conv", "squeeze_excitation", "self_attention"))
-    assert remembers(parse("GRU LINEAR OUT_DIM_QUARTER SILU KWINNERS KEEP_QUARTER LINEAR OUT_DIM_IN".split()))
-    assert not any(remembers(human(name)) for name in ("residual_mlp", "swiglu"))
-    assert not remembers(parse("LINEAR OUT_DIM_IN POOL_LAST".split()))
+def test_what_a_blueprint_sees_is_found_out() -> None:
+    def named(name: str) -> frozenset[str]:
+        return sees(human(name))
+
+    def of(tokens: str) -> frozenset[str]:
+        return sees(parse(tokens.split()))
+
+    assert named("gru") == named("conv") == {"past", "present", "order"}
+    assert named("squeeze_excitation") == named("temporal_film") == {"past", "present"}
+    assert named("residual_mlp") == named("swiglu") == {"present"}
+    assert "past" in of("GRU LINEAR OUT_DIM_QUARTER SILU KWINNERS KEEP_QUARTER LINEAR OUT_DIM_IN")
+    assert of("GRU SHIFT") == {"past", "order"}
+    assert "past" not in of("LINEAR OUT_DIM_IN POOL_LAST")
 
 
 # -- trainings -----------------------------------------------------------------------------------------------

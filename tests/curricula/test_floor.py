@@ -6,7 +6,8 @@ import pytest
 
 from blueprints import IDENTITY, Blueprint, human, parse
 from crucible import Crucible
-from curricula.suites import task_named
+from curricula.suites import TASKS, task_named
+from curricula.task import Sight
 
 SEEDS = tuple(range(8))
 LINEAR = parse(("LINEAR", "OUT_DIM_IN"))
@@ -51,6 +52,23 @@ def test_on_temporal_memoryless_blueprints_stay_at_chance_and_those_with_memory_
     means = {name: sum(found[name]) / len(SEEDS) for name in weak}
     assert {name: mean for name, mean in means.items() if not 0.45 <= mean <= 0.55} == {}
     assert {name: min(found[name]) for name in strong if min(found[name]) < 0.85} == {}
+
+
+#: Strong but for one blindness.
+BLIND: dict[Sight, Blueprint] = {
+    "past": human("residual_mlp"),
+    "present": parse(("GRU", "LINEAR", "OUT_DIM_DOUBLE", "GELU", "LINEAR", "OUT_DIM_IN", "SHIFT")),
+    "order": human("squeeze_excitation"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "sight"), [(name, sight) for name in TASKS for sight in TASKS[name].needs])
+def test_who_is_blind_to_what_a_task_needs_stays_at_the_floor(crucible, name, sight):
+    task = TASKS[name]
+    found = scores(crucible, name, {"blind": BLIND[sight]})["blind"]
+    assert sum(map(task.normalised, found)) / len(SEEDS) < 0.05
+    assert sum(found) / len(SEEDS) == pytest.approx(task.chance, abs=0.03)
 
 
 @pytest.mark.slow

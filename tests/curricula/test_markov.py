@@ -1,5 +1,6 @@
 """The Markov task: a chain with the entropies that it states, every step like every other."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_the_last_symbol_explains_much_less_than_the_last_two():
     shares = np.array([[Markov().explained(seed, memory) for memory in (1, 2)] for seed in range(16)])
     assert (shares[:, 1] > shares[:, 0] + 0.3).all()
     assert shares.mean(axis=0) == pytest.approx([0.136, 0.569], abs=0.001)
+
+
+@pytest.mark.parametrize("sharpness", [2.0, 3.0])
+def test_the_solved_threshold_lies_between_what_one_symbol_explains_and_what_two_do(sharpness):
+    task = Markov(sharpness=sharpness)
+    one, two = np.mean([[task.explained(seed, memory) for memory in (1, 2)] for seed in range(16)], axis=0)
+    assert task.solved == pytest.approx(0.7 * two, abs=0.005)
+    assert task.solved > 2 * one
+    assert task.solved_loss < math.log(task.num_symbols) * (1 - one)
 
 
 def test_the_order_is_how_far_the_chain_looks_back():

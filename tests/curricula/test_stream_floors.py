@@ -55,10 +55,10 @@ def test_on_spirals_affine_blueprints_stay_at_the_floor_and_a_transformer_block_
 @pytest.mark.parametrize(
     ("task", "strong"),
     [
-        ("delayed_xor", ["rnn_cell", "tcn_block"]),
+        ("delayed_xor", ["layernorm_rnn_cell", "tcn_block"]),
         ("parity", ["gru", "lstm", "signed_scan_block"]),
         ("counting", ["gru", "lstm"]),
-        ("order", ["gru", "mamba_block"]),
+        ("order", ["gru_mlp", "lstm_attention", "mamba_block"]),
         ("copying", ["lstm_attention"]),
     ],
 )
