@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from blueprints.batch_walk import BatchWalk
 from blueprints.canonical import canonical_form, is_isomorphic, structural_hash
 from blueprints.cost import flops, num_parameters
+from blueprints.drawing import blueprint_svg
 from blueprints.emitter import emit
 from blueprints.errors import BlueprintError, TamiyoError
 from blueprints.explanations import EXPLANATIONS, Explanation, explanation
@@ -68,6 +69,7 @@ __all__ = [
     "TamiyoError",
     "VectorError",
     "VerificationError",
+    "blueprint_svg",
     "canonical_form",
     "compile_blueprint",
     "decode_vector",

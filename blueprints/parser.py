@@ -20,6 +20,7 @@ from blueprints.graph import (
     Node,
     state_node,
 )
+from blueprints.html_form import card, counts
 from blueprints.language import LANGUAGE, Language
 from blueprints.types import INPUT_TYPE, ValueType
 from blueprints.typing_table import attribute_values
@@ -57,6 +58,10 @@ class Blueprint:
 
     def __str__(self) -> str:
         return " ".join(self.tokens)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the drawing with counts and tokens."""
+        return card(self.id[:12], self.graph, self.tokens, counts(self.graph))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hall_of_fame.html_form import entry_html
+
 if TYPE_CHECKING:
     from crucible.evaluation import MeasuredLatency, TaskResult
     from curricula.task import Task
@@ -217,6 +219,16 @@ class Entry:
     run_id: str
     generation: int
     measured: tuple["MeasuredLatency", ...] = ()
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The mean score by task name; by task key where one name has several settings."""
+        names = [score.task for score in self.tasks]
+        return {s.task if names.count(s.task) == 1 else s.task_key: s.mean for s in self.tasks}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the drawing with the evidence."""
+        return entry_html(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

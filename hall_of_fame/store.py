@@ -369,11 +369,14 @@ class Store:
             [entry] = queries.entries(connection, ranked or {blueprint_id: 0.0}, None, {})
             return replace(entry, rank=0)
 
-    def evaluations(self, blueprint_id: str) -> list[EvaluationRecord]:
-        """Return every training of a blueprint with its provenance, by task key and seed."""
+    def evaluations(self, blueprint_id: str | None = None) -> list[EvaluationRecord]:
+        """Return every training of a blueprint, or of all, with its provenance, by id, task key and seed."""
         with self._reading() as connection:
             names = queries.task_names(connection)
-            found = queries.evaluations(connection, {blueprint_id})
+            ids = (
+                connection.scalars(select(schema.blueprints.c.id)) if blueprint_id is None else {blueprint_id}
+            )
+            found = queries.evaluations(connection, ids)
             return [rows.evaluation_record(row, names[row["task_key"]]) for row in found]
 
     def ids(self, prefix: str = "", *, limit: int | None = None) -> list[str]:

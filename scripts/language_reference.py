@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from blueprints import LANGUAGE, BlueprintError, Graph, grammar_of, parse
+from blueprints.drawing import blueprint_svg
 from blueprints.explanations import EXPLANATIONS, Explanation
 from blueprints.grammar import Cursor
 from blueprints.graph import AttributeValue
@@ -19,7 +20,6 @@ from blueprints.ops import Op
 from blueprints.types import INPUT_TYPE, WIDTHS, ValueType
 from blueprints.typing_table import attribute_values
 from blueprints.vocabulary import END
-from tamiyo.drawing import blueprint_svg
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = Path("docs/language.md")

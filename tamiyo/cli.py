@@ -154,13 +154,10 @@ def export(options: argparse.Namespace) -> int:
 def _opened(options: argparse.Namespace) -> "Iterator[Library]":
     """Give the library that is asked for: by option, by environment, or the newest run's."""
     from hall_of_fame.library import Library
-    from hall_of_fame.store import Store
 
     named = options.library or os.environ.get(LIBRARY_VARIABLE) or _newest_library()
-    if "://" not in named and Path(named).is_dir():
-        named = str(Path(named) / "library.db")
-    with Store.open(named) as store:
-        yield Library(store)
+    with Library.open(named) as library:
+        yield library
 
 
 def _newest_library() -> str:
@@ -194,13 +191,7 @@ def _parsed(entry: "Entry") -> Blueprint:
 
 def _row(entry: "Entry") -> dict[str, Any]:
     """Return an entry as a row of JSON: its fields, and its mean score by task."""
-    return {**asdict(entry), "scores": _scores(entry)}
-
-
-def _scores(entry: "Entry") -> dict[str, float]:
-    """Return the mean score by task name; by task key where one name has several settings."""
-    names = [score.task for score in entry.tasks]
-    return {s.task if names.count(s.task) == 1 else s.task_key: s.mean for s in entry.tasks}
+    return {**asdict(entry), "scores": entry.scores}
 
 
 def _provenance(run: "RunRecord", evaluations: "Sequence[EvaluationRecord]") -> dict[str, Any]:
@@ -217,7 +208,7 @@ def _print_table(entries: "Sequence[Entry]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    tasks = list(dict.fromkeys(task for entry in entries for task in _scores(entry)))
+    tasks = list(dict.fromkeys(task for entry in entries for task in entry.scores))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("#", "id"):
         table.add_column(name, no_wrap=True)
@@ -225,7 +216,7 @@ def _print_table(entries: "Sequence[Entry]") -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("tokens", overflow="fold")
     for entry in entries:
-        scores = _scores(entry)
+        scores = entry.scores
         table.add_row(
             str(entry.rank),
             entry.id[:12],

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from blueprints import LANGUAGE, BlueprintError, Language, parse
+from blueprints.drawing import FAMILY_COLOURS, blueprint_svg
 from crucible.evaluation import MeasuredLatency
 from hall_of_fame.records import Entry, TaskScore
 from tamiyo.charts import CHARTS, Rows, chart_svg, curves_png
-from tamiyo.drawing import FAMILY_COLOURS, blueprint_svg
 
 #: Best blueprints drawn.
 DRAWN = 12

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from blueprints import Graph
-from blueprints.graph import STATE
+from blueprints.graph import STATE, Graph
 
 #: Height of a node without a body.
 NODE_HEIGHT = 24.0

@@ -5,9 +5,7 @@ from fractions import Fraction
 from functools import partial
 from html import escape
 
-from blueprints import LANGUAGE, Graph, Language, Node
-from blueprints.graph import INPUT, LOOP, SCAN, STATE, AttributeValue
-from tamiyo.drawing_layout import (
+from blueprints.drawing_layout import (
     FRAME_MARGIN,
     FRAME_TITLE,
     NODE_HEIGHT,
@@ -16,6 +14,8 @@ from tamiyo.drawing_layout import (
     Layout,
     layout,
 )
+from blueprints.graph import INPUT, LOOP, SCAN, STATE, AttributeValue, Graph, Node
+from blueprints.language import LANGUAGE, Language
 
 #: One colour a family of ops; each is readable on white and on near-black.
 FAMILY_COLOURS: dict[str, str] = {

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blueprints import HUMAN_BLUEPRINTS, LANGUAGE, Graph, Node, parse, random_program
+from blueprints.drawing import FAMILY_COLOURS, blueprint_svg, node_text
 from blueprints.graph import INPUT_NODE
 from blueprints.types import INPUT_TYPE, ValueType
-from tamiyo.drawing import FAMILY_COLOURS, blueprint_svg, node_text
 
 SVG = "{http://www.w3.org/2000/svg}"
 LSTM = """SCAN_START OUT_DIM_IN CONCAT STATE_0 SAVE TAP_0 LINEAR OUT_DIM_IN SIGMOID MUL STATE_1 SAVE TAP_1

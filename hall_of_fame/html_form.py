@@ -1,0 +1,94 @@
+"""Entries of the hall of fame as HTML, as notebooks show them: a card, and a table; reads no database."""
+
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from typing import TYPE_CHECKING
+
+from blueprints import BlueprintError, Graph, Language, parse
+from blueprints.html_form import Fact, card, drawing
+
+if TYPE_CHECKING:
+    from hall_of_fame.records import Entry, TaskScore
+
+_CELL = "padding:3px 12px 3px 0;text-align:right;vertical-align:top;white-space:nowrap"
+_WORDS = "padding:3px 0;text-align:left;vertical-align:top;max-width:60ch;overflow-wrap:anywhere"
+_MONOSPACE = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
+
+
+def entry_html(entry: "Entry") -> str:
+    """Return an entry's card: its drawing, its evidence, and its tokens."""
+    title = f"{entry.rank}  {entry.id[:12]}" if entry.rank else entry.id[:12]
+    return card(title, entry_graph(entry), entry.tokens, _facts(entry))
+
+
+def entries_html(entries: "Sequence[Entry]") -> str:
+    """Return a table with a row for each entry; its program opens into the drawing."""
+    if not entries:
+        return "<p>No blueprint has been trained well yet.</p>"
+    tasks = list(dict.fromkeys(task for entry in entries for task in entry.scores))
+    names = ["#", "id", "performance", *tasks, "reward", "parameters", "FLOPs", "latency µs"]
+    head = "".join(f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in names)
+    body = "".join(_row(entry, tasks) for entry in entries)
+    return (
+        '<div style="overflow-x:auto"><table style="border-collapse:collapse;font:13px/1.5 system-ui,'
+        f'sans-serif;font-variant-numeric:tabular-nums"><thead><tr>{head}<th scope="col" style="{_WORDS}">'
+        f"program</th></tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def entry_graph(entry: "Entry") -> Graph | None:
+    """Return the graph of an entry, or None where its tokens now spell nothing or another blueprint."""
+    try:
+        blueprint = parse(entry.tokens, _unbounded())
+    except BlueprintError:
+        return None
+    return blueprint.graph if blueprint.id == entry.id else None
+
+
+@cache
+def _unbounded() -> Language:
+    """Return a language without budgets: the run that brought an entry may have allowed larger programs."""
+    return Language(max_length=1 << 20, max_flops=1 << 60)
+
+
+def _facts(entry: "Entry") -> list[Fact]:
+    return [
+        ("performance", _number(entry.performance)),
+        *((name, _score(score)) for name, score in zip(entry.scores, entry.tasks, strict=True)),
+        ("reward", _number(entry.reward)),
+        ("parameters", _number(entry.num_parameters, ",d")),
+        ("FLOPs", _number(entry.flops, ",d")),
+        ("predicted latency", _number(entry.latency_us, ",.1f", " µs")),
+        *((f"measured on {of.device}", f"{of.median_us:,.1f} µs") for of in entry.measured),
+        ("found by", f"{entry.run_id}, generation {entry.generation}"),
+    ]
+
+
+def _row(entry: "Entry", tasks: Sequence[str]) -> str:
+    scores = entry.scores
+    cells = [
+        str(entry.rank or "-"),
+        entry.id[:12],
+        _number(entry.performance),
+        *(_number(scores.get(task)) for task in tasks),
+        _number(entry.reward),
+        _number(entry.num_parameters, ",d"),
+        _number(entry.flops, ",d"),
+        _number(entry.latency_us, ",.1f"),
+    ]
+    shown = "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in cells)
+    return (
+        f'<tr>{shown}<td style="{_WORDS}"><details><summary style="cursor:pointer;{_MONOSPACE}">'
+        f"{escape(' '.join(entry.tokens))}</summary>{drawing(entry_graph(entry))}</details></td></tr>"
+    )
+
+
+def _score(score: "TaskScore") -> str:
+    seeds = f"{score.num_seeds} seed{'' if score.num_seeds == 1 else 's'}"
+    spread = f" ± {score.std:.3f}" if score.num_seeds > 1 else ""
+    return f"{score.mean:.3f}{spread}, {seeds}"
+
+
+def _number(value: float | None, form: str = ".3f", unit: str = "") -> str:
+    return "-" if value is None else format(value, form) + unit
