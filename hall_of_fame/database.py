@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from hall_of_fame import audit
 from hall_of_fame.errors import StoreError
 from hall_of_fame.schema import HEAD
 
@@ -171,7 +172,10 @@ def _bring_up_to_date(engine: Engine, create: bool) -> None:
         finally:
             raw.close()
     with writing(engine) as connection:
+        found = _revision(connection)
         _upgrade(connection)
+        if found not in (None, HEAD):
+            audit.record(connection, "upgrade", counts={}, note=f"from schema {found} to {HEAD}")
 
 
 def _revision(connection: Connection) -> str | None:
@@ -214,6 +218,7 @@ _ADVICE = (
     ("disk i/o", "a disk that can be written", "check its space; what was recorded before is still there"),
     ("readonly", "a file that can be written", "check its permissions"),
     ("unable to open", "a folder that exists and can be written", "create it, or check its permissions"),
+    ("append-only", "rows that are added, never changed", "record what is new as a new row"),
     ("is locked", f"a database free within {BUSY_TIMEOUT_S:.0f} s", "wait for the other writer to end"),
     ("", "a working database", "see the reason given"),
 )

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The migration that produces exactly these tables.
-HEAD = "0004"
+HEAD = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -167,4 +167,18 @@ latencies = Table(
     _required("ratio", Float(53)),
     _required("repeats", Integer),
     _of_generation(),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    _required("created", String(40)),
+    _required("who", String(512)),
+    _required("command", Text),
+    _required("verb", String(32)),
+    Column("run_id", String(128)),
+    Column("generation", Integer),
+    _required("counts", JSON),
+    _required("note", Text),
 )

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
-from hall_of_fame import queries, rows, schema
+from hall_of_fame import audit, queries, rows, schema
 from hall_of_fame.database import dump_json, open_database, reading, translated, writing
 from hall_of_fame.errors import StoreError
 from hall_of_fame.records import (
@@ -70,9 +70,10 @@ class Store:
     def add_run(self, run: RunRecord) -> bool:
         """Record a run; return False, and change nothing, when its id is on record already."""
         with self._writing("record a run in") as connection:
-            known = connection.scalar(select(schema.runs.c.id).where(schema.runs.c.id == run.id))
-            self._insert(connection, schema.runs, [asdict(run)])
-            return known is None
+            added = self._insert(connection, schema.runs, [asdict(run)])
+            if added:
+                audit.record(connection, "run", run_id=run.id, counts={"runs": added})
+            return bool(added)
 
     def commit_generation(
         self,
@@ -123,9 +124,9 @@ class Store:
                     expected=f"generation {last + 1}, the last on record being {last}",
                     mend="commit generations in their order",
                 )
-            self._insert(connection, schema.tasks, [asdict(task) for task in tasks])
+            added = {"tasks": self._insert(connection, schema.tasks, [asdict(task) for task in tasks])}
             connection.execute(schema.generations.insert(), [{**row, "task_keys": list(keys.values())}])
-            self._insert(
+            added["blueprints"] = self._insert(
                 connection,
                 schema.blueprints,
                 [
@@ -133,13 +134,14 @@ class Store:
                     for b in written.values()
                 ],
             )
-            self._insert(
+            added["candidates"] = self._insert(
                 connection,
                 schema.candidates,
                 [rows.candidate_row(candidate, run_id, generation) for candidate in candidates],
             )
-            self._insert_evaluations(connection, of, evaluations, keys)
-            self._insert_fingerprints(connection, of, evaluations, keys, max_fingerprints)
+            added["evaluations"] = self._insert_evaluations(connection, of, evaluations, keys)
+            prints = self._insert_fingerprints(connection, of, evaluations, keys, max_fingerprints)
+            audit.record(connection, "generation", **of, counts={**added, "fingerprints": prints})
         return True
 
     def add_latencies(self, run_id: str, generation: int, latencies: Mapping[str, MeasuredLatency]) -> None:
@@ -154,7 +156,9 @@ class Store:
         values = [{"blueprint_id": id_, **of, **asdict(latency)} for id_, latency in latencies.items()]
         if values:
             with self._writing("write latencies to") as connection:
-                self._insert(connection, schema.latencies, values)
+                added = self._insert(connection, schema.latencies, values)
+                if added:
+                    audit.record(connection, "latencies", **of, counts={"latencies": added})
 
     def _check_repeated(
         self,
@@ -189,7 +193,7 @@ class Store:
         of: Mapping[str, Any],
         evaluations: Sequence[Evaluation],
         keys: Mapping[str, str],
-    ) -> None:
+    ) -> int:
         """Insert the trainings that are not on record for this run; refuse one with another outcome."""
         known = {
             _training(row): (row["status"], row["score"])
@@ -208,7 +212,7 @@ class Store:
                         mend="a changed engine needs another engine_id, for one engine repeats its results",
                     )
                 new.append({**row, **of})
-        self._insert(connection, schema.evaluations, new)
+        return self._insert(connection, schema.evaluations, new)
 
     def _insert_fingerprints(
         self,
@@ -217,7 +221,7 @@ class Store:
         evaluations: Sequence[Evaluation],
         keys: Mapping[str, str],
         limit: int | None,
-    ) -> None:
+    ) -> int:
         """Insert the first finite fingerprint of each blueprint and task, of the `limit` best blueprints."""
 
         def order(evaluation: Evaluation) -> tuple[float, str]:
@@ -232,13 +236,20 @@ class Store:
                     columns = dict(zip(("blueprint_id", "task_key", "engine_id"), key, strict=True))
                     packed = rows.pack_fingerprint(result.fingerprint)
                     firsts.setdefault(key, {**columns, **of, "seed": result.seed, **packed})
-        self._insert(connection, schema.fingerprints, list(firsts.values()))
+        return self._insert(connection, schema.fingerprints, list(firsts.values()))
 
-    def _insert(self, connection: Connection, table: Table, values: Sequence[Mapping[str, Any]]) -> None:
-        """Insert the rows whose key is not there yet."""
-        if values:
-            insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-            connection.execute(insert(table).on_conflict_do_nothing(), list(values))
+    def _insert(self, connection: Connection, table: Table, values: Sequence[Mapping[str, Any]]) -> int:
+        """Insert the rows whose key is not there yet; return how many those are."""
+        if not values:
+            return 0
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+        return connection.execute(statement, list(values)).rowcount
+
+    def audit_trail(self, run_id: str | None = None) -> list[audit.AuditRecord]:
+        """Return who wrote what and when, for one run or for all, oldest first."""
+        with self._reading() as connection:
+            return audit.records(connection, run_id)
 
     # What a run needs to go on
 

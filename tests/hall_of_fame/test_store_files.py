@@ -59,7 +59,10 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
     connection = sqlite3.connect(path)
     for name in ("num_steps", "gain", "retention_rise", "rival_gain"):
         connection.execute(f"ALTER TABLE evaluations DROP COLUMN {name}")
-    connection.execute("DROP TABLE latencies")
+    for name in ("evaluations_no_update", "evaluations_no_delete"):
+        connection.execute(f"DROP TRIGGER {name}")
+    for name in ("latencies", "audit"):
+        connection.execute(f"DROP TABLE {name}")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
     connection.close()
