@@ -36,7 +36,7 @@ class AuditRecord:
         created: when, in UTC, to the microsecond.
         who: user@host.
         command: the command line, without the passwords of its URLs.
-        verb: what was done: run, generation, latencies, upgrade, restore, import or merge.
+        verb: what was done: run, generation, latencies, proof, upgrade, restore, import or merge.
         run_id: the run that it was done for; None where there is not one.
         generation: the generation that it was done for.
         counts: rows that were added, by table.

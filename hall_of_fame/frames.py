@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 #: Columns of whole numbers that may be missing.
 _WHOLE = ("num_parameters", "flops", "num_steps", "solved_step", "nonfinite_step")
 #: Columns that every frame has, also one without rows.
-ENTRY_COLUMNS = tuple(f.name for f in fields(Entry) if f.name not in ("tasks", "measured"))
+ENTRY_COLUMNS = (
+    *(f.name for f in fields(Entry) if f.name not in ("tasks", "measured", "standing", "lineage")),
+    *("status", "proof_mean", "proof_low", "proof_high", "shrinkage", "strategy", "parents"),
+)
 TRAINING_COLUMNS = tuple(f.name for f in fields(EvaluationRecord) if f.name != "result")
 RESULT_COLUMNS = tuple(f.name for f in fields(TaskResult) if f.name != "fingerprint")
 
@@ -41,7 +44,12 @@ def evaluations_frame(records: Sequence[EvaluationRecord]) -> "pandas.DataFrame"
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
-    row = {name: _cell(getattr(entry, name)) for name in ENTRY_COLUMNS}
+    row = {f.name: _cell(getattr(entry, f.name)) for f in fields(entry) if f.name in ENTRY_COLUMNS}
+    proof = entry.standing.proof
+    row |= {"status": entry.standing.status, "proof_mean": proof and proof.mean}
+    row |= {"proof_low": proof and proof.low, "proof_high": proof and proof.high}
+    row |= {"shrinkage": proof and proof.shrinkage, "strategy": entry.lineage.strategy}
+    row |= {"parents": _cell(entry.lineage.parents)}
     for name, score in zip(entry.scores, entry.tasks, strict=True):
         row |= {f"score_{name}": score.mean, f"std_{name}": score.std, f"low_{name}": score.low}
         row |= {f"high_{name}": score.high, f"seeds_{name}": score.num_seeds}

@@ -49,7 +49,7 @@ def evaluations(
     query = select(table).order_by(*(table.c[name] for name in ("blueprint_id", "task_key", "seed", "id")))
     return [
         row
-        for chunk in _chunks(ids)
+        for chunk in chunks(ids)
         for row in connection.execute(
             query.where(table.c.blueprint_id.in_(chunk), *_conditions(table, task_keys, where))
         ).mappings()
@@ -63,7 +63,7 @@ def fingerprints(
     table = schema.fingerprints
     query = select(table).order_by(*(table.c[name] for name in ("generation", "run_id", "engine_id")))
     found: dict[tuple[str, str], tuple[int, np.ndarray]] = {}
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids):
         conditions = _conditions(table, task_keys, where)
         for row in connection.execute(query.where(table.c.blueprint_id.in_(chunk), *conditions)).mappings():
             key = (row["blueprint_id"], row["task_key"])
@@ -77,7 +77,7 @@ def latencies(connection: Connection, ids: Iterable[str]) -> dict[str, list[Meas
     table = schema.latencies
     query = select(table).order_by(table.c.device, table.c.width)
     found: dict[str, list[MeasuredLatency]] = defaultdict(list)
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids):
         for row in connection.execute(query.where(table.c.blueprint_id.in_(chunk))).mappings():
             found[row["blueprint_id"]].append(rows.measured_latency(row))
     return found
@@ -102,9 +102,11 @@ def top(
     task_keys: Iterable[str] | None,
     where: Where,
     weights: Mapping[str, float] = MappingProxyType({}),
+    ids: Collection[str] | None = None,
 ) -> list[Entry]:
-    """Return the `k` best entries that were trained well at least once."""
-    return entries(connection, ranking(connection, k, task_keys, where, weights), task_keys, where)
+    """Return the `k` best entries that were trained well at least once, among `ids` or all."""
+    ranked = ranking(connection, k, task_keys, where, weights, ids=ids)
+    return entries(connection, ranked, task_keys, where)
 
 
 def ranking(
@@ -115,12 +117,12 @@ def ranking(
     weights: Mapping[str, float] = MappingProxyType({}),
     *,
     least_ok: int = 1,
-    blueprint_id: str | None = None,
+    ids: Collection[str] | None = None,
 ) -> dict[str, float]:
     """Return the performance of the `k` best ids, best first; ties go to fewer parameters, then to the id.
 
     A task weighs what `weights` says of its key, else 1; where all weigh 0, they weigh alike. Each id has at
-    least `least_ok` trainings whose status is `ok`; `blueprint_id` leaves all but one out.
+    least `least_ok` trainings whose status is `ok`; `ids` leaves all others out.
     """
     table, tasks = schema.evaluations, schema.tasks
     task_keys = None if task_keys is None else set(task_keys)
@@ -133,7 +135,7 @@ def ranking(
             func.max(table.c.num_parameters).label("num_parameters"),
             func.sum(case((table.c.status == "ok", 1), else_=0)).label("num_ok"),
         )
-        .where(*conditions, *_conditions(table, None, {"blueprint_id": blueprint_id}))
+        .where(*conditions, *([] if ids is None else [table.c.blueprint_id.in_(list(ids))]))
         .group_by(table.c.blueprint_id, table.c.task_key)
         .subquery()
     )
@@ -162,7 +164,7 @@ def entries(
     table = schema.blueprints
     written = {
         row["id"]: rows.blueprint_record(row)
-        for chunk in _chunks(ids)
+        for chunk in chunks(ids)
         for row in connection.execute(select(table).where(table.c.id.in_(chunk))).mappings()
     }
     rewards = _best_rewards(connection, ids, where.get("run_id"))
@@ -202,7 +204,7 @@ def _best_rewards(connection: Connection, ids: Sequence[str], run_id: str | None
     own = () if run_id is None else (table.c.run_id == run_id,)
     return {
         id_: reward
-        for chunk in _chunks(ids)
+        for chunk in chunks(ids)
         for id_, reward in connection.execute(query.where(table.c.blueprint_id.in_(chunk), *own))
     }
 
@@ -212,6 +214,7 @@ def _conditions(table: Table, task_keys: Iterable[str] | None, where: Where) -> 
     return conditions if task_keys is None else [*conditions, table.c.task_key.in_(list(task_keys))]
 
 
-def _chunks(ids: Iterable[str]) -> Iterator[Collection[Any]]:
+def chunks(ids: Iterable[Any]) -> Iterator[Collection[Any]]:
+    """Return `ids`, sorted, in portions that one statement can bind."""
     ordered = sorted(ids)
     return (ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK))

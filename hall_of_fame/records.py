@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from hall_of_fame.html_form import entry_html
 if TYPE_CHECKING:
     from crucible.evaluation import MeasuredLatency, TaskResult
     from curricula.task import Task
+
+Status = Literal["entrant", "candidate", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ class CandidateRecord:
         rule: name of the rule that it broke; empty when it is a blueprint.
         reward: what the strategy was told.
         terms: every term of the reward by name.
+        parents: ids of the blueprints that the strategy made it from; none where it samples, or where the
+            parent was not a blueprint.
     """
 
     position: int
@@ -107,6 +111,7 @@ class CandidateRecord:
     rule: str = ""
     reward: float
     terms: Mapping[str, float] = field(default_factory=dict)
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +188,135 @@ class TaskScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskProof:
+    """A re-proved blueprint on one task, at the learning rate that did best on validation data.
+
+    Attributes:
+        task: the task's name.
+        held_out: whether the search did not see it.
+        factor: the learning rate, in multiples of the task's own.
+        mean: mean normalised test score over fresh seeds: 0 at chance, 1 when perfect or for a failure 0.
+        low: lower end of its 95 % interval (Student's t over the seeds), not below 0.
+        high: upper end, not above 1.
+        num_seeds: seeds at each learning rate.
+        num_ok: trainings at this rate whose status is `ok`.
+        reason: why the task refuses the blueprint; empty where it was trained.
+    """
+
+    task: str
+    held_out: bool
+    factor: float = 1.0
+    mean: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    num_seeds: int = 0
+    num_ok: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A candidate trained again from seeds that no search uses, and whether it entered.
+
+    Scores are the task term of the reward on the tasks of the search's stage, 0 at chance and 1 when perfect.
+
+    Attributes:
+        blueprint_id: the candidate.
+        protocol: short hash of `settings`; numbers compare under equal ones.
+        settings: everything that decides the trainings and the verdict beside the blueprint.
+        run_id: the run that it was selected from.
+        generation: the last generation of that run when it was selected.
+        created: ISO 8601 time of the proof, in UTC.
+        rank: its place by reward in that run and stage, from 1, when it was selected.
+        search_score: its score in the search then.
+        search_trainings: trainings behind that.
+        mean: mean over the fresh seeds at the best learning rate of each task.
+        low: lower end of its 95 % interval (Student's t over the seeds), not below 0.
+        high: upper end, not above 1.
+        mean_as_searched: the mean at the learning rates of the search, which shows selection alone.
+        floor: score of the identity under the same protocol.
+        verdict: `entered` or `refused`.
+        reason: why it was refused, or what else there is to say.
+        nearest: the entrant whose representation was most alike; absent where there was none to compare.
+        similarity: debiased CKA with it.
+        supersedes: entrants that left for it.
+        tasks: evidence by task, those of the search first, then the held-out ones, which only entrants sit.
+    """
+
+    blueprint_id: str
+    protocol: str
+    settings: Mapping[str, Any]
+    run_id: str
+    generation: int
+    created: str
+    rank: int
+    search_score: float
+    search_trainings: int
+    mean: float
+    low: float
+    high: float
+    mean_as_searched: float
+    floor: float
+    verdict: Literal["entered", "refused"]
+    reason: str = ""
+    nearest: str | None = None
+    similarity: float | None = None
+    supersedes: tuple[str, ...] = ()
+    tasks: tuple[TaskProof, ...] = ()
+
+    @property
+    def shrinkage(self) -> float:
+        """What of the search's score did not come back; below 0 where more did."""
+        return self.search_score - self.mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a blueprint stands in the library.
+
+    Attributes:
+        status: `entrant` once proved and admitted, `refused` once proved and not, or superseded; else
+            `candidate`.
+        reason: why it is refused.
+        proof: the proof that decided, the newest; absent for a candidate.
+    """
+
+    status: Status = "candidate"
+    reason: str = ""
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where a blueprint came from, beside the run and generation of its entry.
+
+    Attributes:
+        strategy: the strategy of the run that first brought it; empty where the run does not say.
+        parents: ids that it was made from; see `CandidateRecord`.
+    """
+
+    strategy: str = ""
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """One of the best of a run and stage by reward.
+
+    Attributes:
+        blueprint_id: its id.
+        rank: its place by reward, from 1.
+        reward: its best reward in the stage.
+        is_proved: whether it has a proof under the protocol asked about.
+    """
+
+    blueprint_id: str
+    rank: int
+    reward: float
+    is_proved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One blueprint of the hall of fame.
 
@@ -203,6 +337,8 @@ class Entry:
         num_evaluations: trainings recorded on the view's tasks.
         run_id: the run that brought it.
         generation: the generation of that run.
+        standing: whether it has entered, and its proof; known to the library, and a candidate's elsewhere.
+        lineage: how it came about; known to the library alone likewise.
     """
 
     rank: int = 0
@@ -219,6 +355,14 @@ class Entry:
     run_id: str
     generation: int
     measured: tuple["MeasuredLatency", ...] = ()
+    standing: Standing = field(default_factory=Standing)
+    lineage: Lineage = field(default_factory=Lineage)
+
+    @property
+    def score(self) -> float:
+        """The proof's mean where there is one, else the performance in the search."""
+        proof = self.standing.proof
+        return self.performance if proof is None else proof.mean
 
     @property
     def scores(self) -> dict[str, float]:

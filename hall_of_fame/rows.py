@@ -55,14 +55,16 @@ def blueprint_record(row: Row) -> BlueprintRecord:
 
 def candidate_row(candidate: CandidateRecord, run_id: str, generation: int) -> dict[str, Any]:
     """Return the row of one candidate."""
-    row = {**asdict(candidate), "tokens": " ".join(candidate.tokens)}
+    texts = {"tokens": " ".join(candidate.tokens), "parents": " ".join(candidate.parents)}
+    row = {**asdict(candidate), **texts}
     return {"run_id": run_id, "generation": generation, **row}
 
 
 def candidate_record(row: Row) -> CandidateRecord:
     """Return the candidate that `row` holds."""
     fields = {name: value for name, value in row.items() if name not in ("run_id", "generation")}
-    return CandidateRecord(**{**fields, "tokens": tuple(row["tokens"].split())})
+    texts = {name: tuple(row[name].split()) for name in ("tokens", "parents")}
+    return CandidateRecord(**{**fields, **texts})
 
 
 def evaluation_rows(evaluation: Evaluation, task_keys: Mapping[str, str]) -> Iterable[dict[str, Any]]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The migration that produces exactly these tables.
-HEAD = "0005"
+HEAD = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -98,6 +98,7 @@ candidates = Table(
     _required("rule", String(64)),
     _required("reward", Float(53)),
     _required("terms", JSON),
+    Column("parents", Text, nullable=False, server_default=""),
     _of_generation(),
     Index("ix_candidates_blueprint_id", "blueprint_id", "reward"),
 )
@@ -181,4 +182,50 @@ audit = Table(
     Column("generation", Integer),
     _required("counts", JSON),
     _required("note", Text),
+)
+
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("blueprint_id", String(64), ForeignKey("blueprints.id"), primary_key=True),
+    Column("protocol", String(64), primary_key=True),
+    _required("run_id", String(128)),
+    _required("generation", Integer),
+    _required("created", String(40)),
+    _required("settings", JSON),
+    _required("rank", Integer),
+    _required("search_score", Float(53)),
+    _required("search_trainings", Integer),
+    _required("mean", Float(53)),
+    _required("low", Float(53)),
+    _required("high", Float(53)),
+    _required("mean_as_searched", Float(53)),
+    _required("floor", Float(53)),
+    _required("shrinkage", Float(53)),
+    _required("verdict", String(16)),
+    _required("reason", Text),
+    Column("nearest", String(64)),
+    Column("similarity", Float(53)),
+    _required("supersedes", Text),
+    _required("tasks", JSON),
+    Column("num_probes", Integer),
+    Column("scale", Float(53)),
+    Column("data", LargeBinary),
+    _of_generation(),
+)
+
+proof_trainings = Table(
+    "proof_trainings",
+    metadata,
+    Column("blueprint_id", String(64), primary_key=True),
+    Column("protocol", String(64), primary_key=True),
+    Column("task_key", String(128), ForeignKey("tasks.key"), primary_key=True),
+    Column("seed", BigInteger, primary_key=True, autoincrement=False),
+    _required("status", String(32)),
+    _required("reason", Text),
+    _required("score", Float(53)),
+    _required("validation_score", Float(53)),
+    Column("num_steps", Integer),
+    Column("loss_last", Float(53)),
+    ForeignKeyConstraint(["blueprint_id", "protocol"], ["proofs.blueprint_id", "proofs.protocol"]),
 )

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,6 +52,11 @@ class Store:
         """The file of an SQLite ledger, else its URL without the password."""
         url = self._engine.url
         return str(url.database) if url.drivername.startswith("sqlite") else url.render_as_string()
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for what reads and writes tables of its own."""
+        return self._engine
 
     def close(self) -> None:
         """Close every connection."""
@@ -328,6 +333,7 @@ class Store:
         run_id: str | None = None,
         engine_id: str | None = None,
         weights: Mapping[str, float] | None = None,
+        ids: Collection[str] | None = None,
     ) -> list[Entry]:
         """Return the `k` best blueprints, unique by isomorphism, that were trained well at least once.
 
@@ -338,11 +344,12 @@ class Store:
             engine_id: only evidence of this engine build.
             weights: of the tasks in the performance, by key, 1 where there is none; None takes what the
                 latest run gave them.
+            ids: only these blueprints.
         """
         with self._reading() as connection:
             where = {"run_id": run_id, "engine_id": engine_id}
             weights = queries.weights(connection, run_id) if weights is None else weights
-            return queries.top(connection, k, task_keys, where, weights)
+            return queries.top(connection, k, task_keys, where, weights, ids)
 
     def snapshot(
         self,
@@ -376,7 +383,7 @@ class Store:
             ):
                 return None
             weights = queries.weights(connection, None)
-            ranked = queries.ranking(connection, 1, None, {}, weights, least_ok=0, blueprint_id=blueprint_id)
+            ranked = queries.ranking(connection, 1, None, {}, weights, least_ok=0, ids=[blueprint_id])
             [entry] = queries.entries(connection, ranked or {blueprint_id: 0.0}, None, {})
             return replace(entry, rank=0)
 

@@ -61,7 +61,8 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
         connection.execute(f"ALTER TABLE evaluations DROP COLUMN {name}")
     for name in ("evaluations_no_update", "evaluations_no_delete"):
         connection.execute(f"DROP TRIGGER {name}")
-    for name in ("latencies", "audit"):
+    connection.execute("ALTER TABLE candidates DROP COLUMN parents")
+    for name in ("latencies", "audit", "proof_trainings", "proofs"):
         connection.execute(f"DROP TABLE {name}")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
