@@ -48,9 +48,10 @@ def _draw_humans(axes: Axes, rows: Sequence[Mapping[str, Any]], tasks: Sequence[
     axes.set_xticks(range(len(tasks)), tasks, rotation=55, ha="left", rotation_mode="anchor", fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    for i in range(1, len(rows)):
-        if rows[i]["family"] != rows[i - 1]["family"]:
+    for i, row in enumerate(rows):
+        if i == 0 or row["family"] != rows[i - 1]["family"]:
             axes.axhline(i - 0.5, color="white", linewidth=1.5)
+            axes.text(len(tasks) - 0.3, i, row["family"], va="center", fontsize=6, color="#555555")
     axes.figure.colorbar(
         image, ax=axes, location="bottom", aspect=40, pad=0.01, label="normalised score; grey: not causal"
     )
@@ -82,7 +83,7 @@ def _draw_spread(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         score_N = np.array(row["scores"])
         place_N = (np.arange(len(score_N)) + 0.5) / len(score_N)
         axes.scatter(place_N * 0.8 + i - 0.4, score_N, s=4, color=colours(score_N))
-        axes.text(i, 1.03, "calibrated" if row["is_calibrated"] else "", ha="center", fontsize=5.5)
+        axes.text(i, 1.03, "✓" if row["is_calibrated"] else "", ha="center", fontsize=9)
     for bound in (FLOOR, TOP):
         axes.axhline(bound, color="#888888", linewidth=0.8, linestyle=(0, (3, 3)))
     names = [f"{row['task']} ({row['num']})" for row in rows]
@@ -90,4 +91,4 @@ def _draw_spread(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set_ylim(-0.03, 1.08)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_ylabel("normalised score", fontsize=8)
-    axes.set_title("Random blueprints by task, lowest first; how many it takes", fontsize=10, loc="left")
+    axes.set_title("Random blueprints by task, lowest first; how many count; ✓ calibrated", fontsize=10, loc="left")

@@ -2,9 +2,10 @@
 
     python benchmarks/select_suite.py --cells cells.csv.gz --dir runs/select
 
-Every distinct cell is trained on every candidate task; finished trainings are kept in the folder, so a run
-that was ended goes on where it stopped. What may be chosen is little on purpose: one candidate, or the plain
-mean of two; the plainest of those whose rank correlation is within a standard error of the highest. What
+Every distinct cell is trained on every task; finished trainings are kept in the folder, so a run that was
+ended goes on where it stopped. What may be chosen is little on purpose: one task whose difficulty is
+calibrated for random blueprints, by the figures of curricula.py, or the plain mean of two; of those whose
+rank correlation is within a standard error of the highest the one of fewest tasks and trainings. What
 such a choice is worth on cells that it has not seen is estimated by cross-validation: the cells are dealt
 into folds at random, and each fold is scored by what is chosen on the others. Equal cells are one cell, so
 none is in two folds. A score counts by its place among the scores of the cells that were chosen on, since
@@ -18,7 +19,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -31,7 +32,6 @@ from benchmarks.preflight import check
 from benchmarks.ranks import Estimate, against, resamples, spearman
 from benchmarks.specimens import Collection, collect
 from blueprints import TamiyoError
-from curricula.markov import Markov
 from curricula.suites import PREDICTIVE_SEEDS, TASKS, suite_named
 from curricula.task import Task
 
@@ -40,28 +40,10 @@ NUM_FOLDS, NUM_DEALS = 10, 20
 #: Most tasks of a choice.
 MOST_TASKS = 2
 _SEED = 0x53454C
-
-
-def _once(sharpness: float, learning_rate: float, num_steps: int) -> Markov:
-    """Return the Markov language of which no stream is seen twice, for so many steps of 32 streams."""
-    return Markov(
-        name=f"markov_s{sharpness:g}_lr{learning_rate:g}_x{num_steps}",
-        num_train=32 * num_steps,
-        batch_size=32,
-        epochs=1,
-        learning_rate=learning_rate,
-        sharpness=sharpness,
-    )
-
-
-#: What may be chosen, the plainest first: the tasks by their names, whose floors and thresholds are tested,
-#: and a random language at several sharpnesses, rates and lengths.
-CANDIDATES: Sequence[Task] = (
-    *TASKS.values(),
-    *(_once(sharpness, 1e-2, 150) for sharpness in (1.0, 1.5, 2.0)),
-    *(_once(sharpness, 3e-2, 60) for sharpness in (1.0, 1.5, 2.0, 3.0)),
-    *(_once(2.0, 3e-2, num_steps) for num_steps in (45, 90)),
-)
+#: Where curricula.py's figures are kept.
+SPREAD = Path(__file__).resolve().parents[1] / "docs" / "figures" / "curricula.json"
+#: The tasks, those of the fewest training steps first: of equals the first is chosen.
+CANDIDATES: Sequence[Task] = tuple(sorted(TASKS.values(), key=lambda task: task.num_steps * task.batch_size))
 
 
 def main() -> int:
@@ -73,7 +55,10 @@ def main() -> int:
         collection = collect(options.cells)
     except (OSError, TamiyoError) as error:
         sys.exit(f"error: {error}")
+    names = calibrated(options.spread)
     tasks = [task for task in CANDIDATES if not options.tasks or task.name in options.tasks]
+    if not any(task.name in names for task in tasks):
+        sys.exit(f"error: {options.spread} finds none of these tasks calibrated; nothing can be chosen")
     trainings = Trainings(options.dir / "trainings.jsonl")
     start = time.perf_counter()
     for task, seed in missing(trainings, tasks, options.seeds):
@@ -81,7 +66,7 @@ def main() -> int:
             print(f"{options.minutes:g} minutes are over; call again to go on")
             return 0
         trainings.add(collection, task, seed, options.workers)
-    figures = select(trainings, collection, tasks, options.seeds)
+    figures = select(trainings, collection, tasks, names, options.seeds)
     print(report(figures))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -157,14 +142,32 @@ def _knobs(knobs: dict) -> str:
 # -- choice --------------------------------------------------------------------------------------------------
 
 
+def calibrated(path: Path) -> frozenset[str]:
+    """Return the tasks whose difficulty is calibrated, by the figures that curricula.py wrote.
+
+    Raises:
+        SystemExit: when the file is not there, or not of that kind.
+    """
+    try:
+        rows = json.loads(path.read_text())["tasks"]
+        return frozenset(row["task"] for row in rows if row["is_calibrated"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"error: {path} has no figures of benchmarks/curricula.py ({error!r})") from error
+
+
 def select(
-    trainings: Trainings, collection: Collection, tasks: Sequence[Task], seeds: Sequence[int]
+    trainings: Trainings,
+    collection: Collection,
+    tasks: Sequence[Task],
+    eligible: Container[str],
+    seeds: Sequence[int],
 ) -> dict[str, object]:
-    """Return each candidate's figures, what is chosen, and what such a choice is worth."""
+    """Return each task's figures, what is chosen of the `eligible`, and what such a choice is worth."""
     specimens = collection.specimens
     worth_N = -np.array([specimen.loss for specimen in specimens])
     score_KNS = np.stack([trainings.scores(collection, task, seeds) for task in tasks])
-    chosen_from, score_CN = choices(score_KNS.mean(axis=2))
+    may_K = [k for k, task in enumerate(tasks) if task.name in eligible]
+    chosen_from, score_CN = choices(score_KNS.mean(axis=2), may_K)
     names = [" + ".join(tasks[k].name for k in choice) for choice in chosen_from]
     found = best(score_CN, worth_N)
     validated, counts = cross_validated(score_CN, worth_N)
@@ -176,6 +179,7 @@ def select(
         "candidates": [
             {
                 "task": task.name,
+                "is_calibrated": task.name in eligible,
                 "spearman": _plain(against(score_NS.mean(axis=1)[:, None], worth_N)),
                 "reliability": _plain(reliability(score_NS)),
                 "quartiles": np.quantile(score_NS.mean(axis=1), (0.25, 0.5, 0.75)).tolist(),
@@ -208,10 +212,9 @@ def cross_validated(score_CN: np.ndarray, worth_N: np.ndarray) -> tuple[Estimate
     return against(place_NR, worth_N), counts
 
 
-def choices(score_KN: np.ndarray) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    """Return every choice of tasks, and its scores `[C, N]`."""
-    tasks = range(len(score_KN))
-    found = [choice for size in range(1, MOST_TASKS + 1) for choice in combinations(tasks, size)]
+def choices(score_KN: np.ndarray, may_K: Sequence[int]) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """Return every choice among the tasks of these indices, the shortest first, and its scores `[C, N]`."""
+    found = [choice for size in range(1, MOST_TASKS + 1) for choice in combinations(may_K, size)]
     return found, np.stack([score_KN[list(choice)].mean(axis=0) for choice in found])
 
 
@@ -247,14 +250,15 @@ def _plain(estimate: Estimate) -> list[float]:
 
 def report(figures: dict) -> str:
     """Return the figures as lines."""
-    lines = [f"{'task':24} spearman              reliability           quartiles          CPU-s a cell"]
+    lines = [f"{'task':24} spearman              reliability           quartiles          CPU-s a cell  may"]
     for row in sorted(figures["candidates"], key=lambda row: -row["spearman"][0]):
         spearman_, reliability_ = (
             "{:.3f} [{:.3f}, {:.3f}]".format(*row[n]) for n in ("spearman", "reliability")
         )
         quartiles = " ".join(f"{value:.3f}" for value in row["quartiles"])
         lines.append(
-            f"{row['task']:24} {spearman_}  {reliability_}  {quartiles}  {row['cpu_s_per_cell']:.3f}"
+            f"{row['task']:24} {spearman_}  {reliability_}  {quartiles}  {row['cpu_s_per_cell']:12.3f}"
+            f"  {'yes' if row['is_calibrated'] else 'no'}"
         )
     for name, value in figures.items():
         if name != "candidates":
@@ -266,7 +270,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cells", type=Path, required=True, help="CSV with recipe_json and best_val_loss")
     parser.add_argument("--dir", type=Path, default=Path("runs/select"), help="where trainings are kept")
-    parser.add_argument("--tasks", nargs="+", help="of the candidates only these")
+    parser.add_argument("--spread", type=Path, default=SPREAD, help="figures of curricula.py")
+    parser.add_argument("--tasks", nargs="+", help="only these tasks")
     parser.add_argument("--seeds", nargs="+", type=int, default=PREDICTIVE_SEEDS)
     parser.add_argument("--workers", type=int, default=1, help="threads that train")
     parser.add_argument("--minutes", type=float, default=30.0, help="stop training after so long")

@@ -134,7 +134,7 @@ def test_reliability_needs_two_seeds_and_is_their_correlation():
 
 def test_choices_are_single_tasks_and_means_of_two():
     score_KN = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
-    chosen, score_CN = choices(score_KN)
+    chosen, score_CN = choices(score_KN, range(len(score_KN)))
     assert chosen == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
     assert score_CN[3].tolist() == [0.5, 0.5]
 
@@ -214,13 +214,23 @@ def test_a_table_that_is_not_there_is_one_line(tmp_path, run, module):
 def test_a_selection_goes_on_where_it_stopped(tmp_path, run):
     cells = write(tmp_path / "cells.csv", (ELMAN, "5.0"), (MEMORYLESS, "6.5"), (SLOW, "5.6"))
     out = tmp_path / "out.json"
+    spread = tmp_path / "spread.json"
     options = ["--cells", cells, "--dir", tmp_path, "--tasks", "xor", "markov_once", "--seeds", "0", "1"]
+    options += ["--spread", spread]
+    with pytest.raises(SystemExit, match=r"spread\.json has no figures of benchmarks/curricula\.py"):
+        run(select_suite, *options)
+    rows = [{"task": "xor", "is_calibrated": False}, {"task": "markov_once", "is_calibrated": True}]
+    spread.write_text(json.dumps({"tasks": rows[:1]}))
+    with pytest.raises(SystemExit, match="none of these tasks calibrated"):
+        run(select_suite, *options)
+    spread.write_text(json.dumps({"tasks": rows}))
     assert run(select_suite, *options, "--minutes", "0") == "0 minutes are over; call again to go on\n"
     assert "seed 0" in run(select_suite, *options, "--json", out)
     assert "seed 0" not in run(select_suite, *options, "--minutes", "0")
     figures = json.loads(out.read_text())
-    assert [row["task"] for row in figures["candidates"]] == ["xor", "markov_once"]
-    assert figures["chosen"] in ("xor", "markov_once", "xor + markov_once")
+    candidates = {row["task"]: row["is_calibrated"] for row in figures["candidates"]}
+    assert candidates == {"xor": False, "markov_once": True}
+    assert figures["chosen"] == "markov_once", "the other is not calibrated"
     assert figures["committed"] == " + ".join(n for n, weight in SUITES["predictive"].items() if weight)
 
 
