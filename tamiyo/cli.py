@@ -128,6 +128,19 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
+def compare(options: argparse.Namespace) -> int:
+    """Print two blueprints side by side."""
+    from tamiyo import cli_compare
+
+    with _opened(options) as library:
+        found = cli_compare.compare(library, options.id, options.other)
+    if options.json:
+        _print_json(cli_compare.comparison_json(found))
+    else:
+        cli_compare.print_comparison(found)
+    return 0
+
+
 def export(options: argparse.Namespace) -> int:
     """Write one blueprint as a PyTorch module that imports torch alone."""
     path = Path(options.file)
@@ -146,7 +159,10 @@ def export(options: argparse.Namespace) -> int:
         raise CommandError(
             f"cannot write {path}: {error.strerror}; check its folder and permissions"
         ) from error
-    print(f"{path}: {entry.id[:12]}, {' '.join(entry.tokens)}")
+    if options.json:
+        _print_json({"file": str(path), "id": entry.id, "tokens": entry.tokens, "class": "Block"})
+    else:
+        print(f"{path}: {entry.id[:12]}, {' '.join(entry.tokens)}")
     return 0
 
 
@@ -331,10 +347,16 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("id", metavar="ID", help="its id or the beginning of it")
     showing.add_argument("--json", action="store_true", help="print a JSON object")
 
+    comparing = _with_library(verbs, "compare", compare, "two blueprints side by side")
+    comparing.add_argument("id", metavar="ID", help="the first's id or the beginning of it")
+    comparing.add_argument("other", metavar="ID", help="the second's")
+    comparing.add_argument("--json", action="store_true", help="print a JSON object")
+
     exporting = _with_library(verbs, "export", export, "write one blueprint as plain PyTorch")
     exporting.add_argument("id", metavar="ID", help="its id or the beginning of it")
     exporting.add_argument("file", metavar="FILE.py", help="the file to write")
     exporting.add_argument("--force", action="store_true", help="replace the file if it exists")
+    exporting.add_argument("--json", action="store_true", help="print a JSON object")
     return parser
 
 

@@ -285,6 +285,14 @@ def test_an_export_computes_what_the_compiled_blueprint_computes(tamiyo, library
         torch.testing.assert_close(exported(x), compiled(x))
 
 
+def test_an_export_answers_in_json(tamiyo, library: Path, human: list[Blueprint]) -> None:
+    done = tamiyo("export", human[0].id, "out.py", "--library", library, "--json")
+    assert (done.status, done.err) == (0, "")
+    told = json.loads(done.out)
+    assert told == {"file": "out.py", "id": human[0].id, "tokens": list(human[0].tokens), "class": "Block"}
+    assert f"class {told['class']}(" in Path(told["file"]).read_text()
+
+
 def test_an_export_replaces_a_file_only_when_forced(tamiyo, library: Path, human: list[Blueprint]) -> None:
     file = Path("out.py")
     file.write_text("precious")
