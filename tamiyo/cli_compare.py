@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -44,8 +44,8 @@ class TaskComparison:
 
     Attributes:
         task: the task's name.
-        scores: mean test score of each with its interval; a training that failed counts as 0, and None
-            stands for a blueprint that was never trained on the task.
+        scores: mean test score of each with its interval, cut to [0, 1]; a training that failed counts as 0,
+            and None stands for a blueprint that was never trained on the task.
         difference: second less first over the seeds of both; None where they share none.
         cka: debiased CKA of their representations; None where one has no fingerprint on record.
     """
@@ -179,7 +179,13 @@ def _scores(records: Sequence[EvaluationRecord]) -> Mapping[str, dict[int, float
 
 
 def _interval(scores: Mapping[int, float]) -> Interval | None:
-    return interval(list(scores.values())) if scores else None
+    """Return the mean score with its interval, as far as that lies where scores can."""
+    if not scores:
+        return None
+    found = interval(list(scores.values()))
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def _similarity(

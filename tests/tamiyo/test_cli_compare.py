@@ -109,7 +109,9 @@ def test_json_holds_sizes_edits_scores_with_intervals_and_similarity(compare) ->
 
     xor, late = found["tasks"]["xor-a"], found["tasks"]["temporal-a"]
     assert xor["scores"][0]["mean"] == pytest.approx(0.6)
-    assert xor["scores"][0]["low"] == pytest.approx(0.6 - 12.706 * 0.1)  # deviation 0.2 / sqrt 2, over sqrt 2
+    assert (xor["scores"][0]["low"], xor["scores"][0]["high"]) == (0.0, 1.0)
+    half = 4.303 * 0.1  # deviation 0.3 / sqrt 3, over sqrt 3
+    assert (xor["scores"][1]["mean"], xor["scores"][1]["low"]) == pytest.approx((0.8, 0.8 - half))
     assert (xor["scores"][1]["num_seeds"], xor["difference"]["num_seeds"]) == (3, 2)
     assert xor["difference"]["mean"] == pytest.approx(0.15)
     assert xor["difference"]["high"] == pytest.approx(0.15 + 12.706 * 0.05)
@@ -136,7 +138,7 @@ def test_the_table_puts_both_and_their_difference_side_by_side(compare) -> None:
     assert rows["latency, us measured on cpu/a, width 16"][-3:] == ["12.5", "-", "-"]
     assert rows["best reward"][2:] == ["0.500", "0.750", "+0.250"]
     assert rows["temporal"][1:] == ["0.750,", "1", "seed", "-", "-"]
-    assert "0.600 [-0.671, 1.871], 2 seeds" in done.out
+    assert "0.600 [0.000, 1.000], 2 seeds" in done.out
     assert "+0.150 [-0.485, +0.785], 2 seeds" in done.out
     assert "CKA on xor" in done.out
     assert "CKA on temporal" not in done.out
