@@ -3,16 +3,16 @@
     python benchmarks/external_validity.py --cells cells.csv.gz --json external_validity.json
 
 Every distinct cell of the table becomes a blueprint, is trained on the tasks and seeds of the suite
-`predictive`, and its mean score is compared with the cells' validation losses. Nothing is fitted to the
-table: tasks, knobs and seeds stand in curricula/suites.py, and select_suite.py tells how they were chosen. A
-cell whose training diverges scores 0 there. Rows without a finite loss are skipped and counted.
+`predictive`, gates included, and the task term of its reward is compared with the cells' validation losses.
+Nothing is fitted to the table: tasks, knobs and seeds stand in curricula/suites.py, and select_suite.py tells
+how they were chosen. A training that diverges scores 0. Rows without a finite loss are skipped and counted.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -27,6 +27,7 @@ from benchmarks.specimens import Collection, collect
 from blueprints import TamiyoError
 from crucible import Crucible
 from crucible.engines.base import single_thread
+from crucible.reward import task_term
 from curricula.suites import PREDICTIVE_SEEDS, suite_named, task_named
 from curricula.task import Task
 
@@ -66,8 +67,8 @@ def main() -> int:
         collection = collect(options.cells)
     except (OSError, TamiyoError) as error:
         sys.exit(f"error: {error}")
-    weight_of = {name: weight for name, weight in suite_named(SUITE).items() if weight}
-    tasks, weights = [task_named(name) for name in weight_of], list(weight_of.values())
+    weights = suite_named(SUITE)
+    tasks = [task_named(name) for name in weights]
     scores = score(collection, tasks, PREDICTIVE_SEEDS, options.workers)
     figures = summarise(collection, tasks, weights, scores)
     print(report(figures))
@@ -99,13 +100,14 @@ def score(collection: Collection, tasks: Sequence[Task], seeds: Sequence[int], n
 
 
 def summarise(
-    collection: Collection, tasks: Sequence[Task], weights: Sequence[float], scores: Scores
+    collection: Collection, tasks: Sequence[Task], weights: Mapping[str, float], scores: Scores
 ) -> dict[str, object]:
     """Return the figures; correlations are with the negative loss, so that more is better in both."""
     specimens = collection.specimens
     worth_N = -np.array([specimen.loss for specimen in specimens])
-    score_NS = np.average(scores.normalised, axis=1, weights=weights)
-    score_N = score_NS.mean(axis=1)
+    by_task_NK = scores.normalised.mean(axis=2)
+    score_N = task_terms(by_task_NK, tasks, weights)
+    by_seed = [task_terms(score_NK, tasks, weights) for score_NK in np.moveaxis(scores.normalised, 2, 0)]
     params_N = np.array([float(specimen.num_params) for specimen in specimens])
     figures: dict[str, object] = {
         "cells": len(specimens),
@@ -115,7 +117,7 @@ def summarise(
         **_named("spearman", against(score_N[:, None], worth_N)),
         **_named("kendall", against(score_N[:, None], worth_N, kendall)),
         "precision_at_10": precision(score_N, worth_N),
-        **_named("reliability", reliability(score_NS)),
+        **_named("reliability", reliability(np.stack(by_seed, axis=1))),
         **_named("params_spearman", against(params_N[:, None], worth_N)),
         **_named("params_kendall", against(params_N[:, None], worth_N, kendall)),
         "params_precision_at_10": precision(params_N, worth_N),
@@ -125,11 +127,11 @@ def summarise(
         "width": WIDTH,
         "engine_id": scores.engine_id,
     }
-    by_task_NK = scores.normalised.mean(axis=2)
     figures["tasks"] = [
         {
             "knobs": task.knobs,
-            "weight": weights[k],
+            "weight": weights[task.name],
+            "share_solved": float(np.mean(by_task_NK[:, k] >= task.normalised(task.solved))),
             **_named("spearman", against(by_task_NK[:, [k]], worth_N)),
             "quartiles": np.quantile(by_task_NK[:, k], (0.25, 0.5, 0.75)).tolist(),
         }
@@ -140,6 +142,11 @@ def summarise(
         for specimen, score_KS in zip(specimens, scores.normalised, strict=True)
     ]
     return figures
+
+
+def task_terms(score_NK: np.ndarray, tasks: Sequence[Task], weights: Mapping[str, float]) -> np.ndarray:
+    """Return the task term `[N]` that a reward would have of mean normalised scores; weights are by name."""
+    return np.array([task_term(dict(zip(tasks, score_K, strict=True)), weights) for score_K in score_NK])
 
 
 def reliability(score_NS: np.ndarray) -> Estimate:

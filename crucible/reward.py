@@ -5,9 +5,11 @@
 with the weights of `RewardWeights` and, as terms:
 
     T  mean over tasks of the mean over seeds of the normalised score (0 at chance, 1 when perfect), each task
-       with its weight; one of weight 0 is a gate and counts neither here nor in S
+       with its weight; times the least of the gates' shares. A gate is a task of weight 0 beside others that
+       weigh something; its share is its mean over seeds in parts of what solves it, at most 1
     S  mean over results of (1 - clipped share) * (1 - late loss deviation / its bound), not below 0; of the
-       steps that were taken, so a run that was stopped while its loss still fell is a little less calm
+       steps that were taken, so a run that was stopped while its loss still fell is a little less calm. A
+       gate asks whether, not how, so its results do not count here
     P  parameters, logarithmic between two bounds: 0 at or under the lower, 1 at or over the upper
     L  predicted latency, likewise; 0 where no latency table was given
     R  redundancy as handed in: 1 for a known blueprint, else similarity of representations
@@ -16,8 +18,8 @@ How a status is handled:
 
     invalid (no blueprint, no evaluation)        total = -1, no terms
     rejected (over a bound, or not for the head) total = -1, no terms, whatever the other results
-    diverged, timed_out, out_of_memory, crashed  that result gives 0 to T and to S; other results and P, L, R
-                                                 count as ever, so half a success is worth half
+    diverged, timed_out, out_of_memory, crashed  that result gives 0 to its task's mean and to S; other results
+                                                 and P, L, R count as ever, so half a success is worth half
     ok                                           as measured
 
 Costs weigh less than 1 together, so every evaluated blueprint is worth more than an invalid program.
@@ -31,7 +33,7 @@ from types import MappingProxyType
 from blueprints.errors import TamiyoError
 from crucible.evaluation import Evaluation, Status, TaskResult
 from curricula.task import Task
-from curricula.weights import counted_weights
+from curricula.weights import counted_weights, gates
 
 #: Total of whatever is not a legal blueprint.
 INVALID_REWARD = -1.0
@@ -46,7 +48,7 @@ class RewardWeights:
     """What each term is worth.
 
     Attributes:
-        task: of the mean normalised score. Everything else together is worth a quarter of it, so that no
+        task: of the exams. Everything else together is worth a quarter of it, so that no
             saving pays for an exam failed.
         parameters: of the parameter term, a cost.
         latency: of the latency term, a cost.
@@ -145,20 +147,30 @@ def reward(
     names = [task.name for task in tasks]
     if any(result.status == "rejected" and result.task in names for result in evaluation.results):
         return RewardBreakdown(total=INVALID_REWARD, status="rejected")
-    counted = counted_weights(names, task_weights)
     results = {task: _results_on(task, evaluation) for task in tasks}
-    results = {task: of_task for task, of_task in results.items() if counted[task.name]}
+    means = {task: _mean([_normalised(task, result) for result in of]) for task, of in results.items()}
+    gated = gates(names, task_weights)
+    ranked = [result for task, of in results.items() if task.name not in gated for result in of]
     terms = RewardTerms(
-        task=_weighted_mean(
-            [_mean([_normalised(task, result) for result in of_task]) for task, of_task in results.items()],
-            [counted[task.name] for task in results],
-        ),
+        task=task_term(means, task_weights),
         parameters=log_scale(evaluation.num_parameters, bounds.parameters),
         latency=0.0 if evaluation.latency_us is None else log_scale(evaluation.latency_us, bounds.latency_us),
-        stability=_mean([stability(result, bounds) for of_task in results.values() for result in of_task]),
+        stability=_mean([stability(result, bounds) for result in ranked]),
         redundancy=redundancy,
     )
     return RewardBreakdown(total=weigh(terms, weights), terms=terms, status=evaluation.status)
+
+
+def task_term(means: Mapping[Task, float], task_weights: Mapping[str, float]) -> float:
+    """Return the term T of a blueprint from its mean normalised score on each task; weights are by name.
+
+    That is the weighted mean over the tasks that weigh something, times the least share of a gate.
+    """
+    names = [task.name for task in means]
+    weights, gated = counted_weights(names, task_weights), gates(names, task_weights)
+    total = sum(mean * weights[task.name] for task, mean in means.items())
+    mean = min(1.0, total / sum(weights.values()))  # by rounding alone it could be more
+    return mean * min((task.share_passed(means[task]) for task in means if task.name in gated), default=1.0)
 
 
 def weigh(terms: RewardTerms, weights: RewardWeights) -> float:
@@ -200,8 +212,3 @@ def _normalised(task: Task, result: TaskResult) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _weighted_mean(values: Sequence[float], weights: Sequence[float]) -> float:
-    total = sum(value * weight for value, weight in zip(values, weights, strict=True))
-    return min(1.0, total / sum(weights))  # by rounding alone it could be more

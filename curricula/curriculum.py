@@ -16,8 +16,8 @@ class Stage:
     Attributes:
         name: what curves and ledger call it.
         task: the stage's newest task, by which promotion is decided.
-        weight: of the task in the reward's mean over tasks; 0 for a gate, which is judged, logged and must be
-            passed, but brings no reward.
+        weight: of the task in the reward's mean over tasks; 0 for a gate, which adds nothing to the mean but
+            is a factor of it: 1 for who solves the task, 0 for who is at chance.
     """
 
     name: str

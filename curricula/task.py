@@ -173,6 +173,15 @@ class Task(ABC):
         """
         return min(1.0, max(0.0, (score - self.chance) / (1.0 - self.chance)))
 
+    def share_passed(self, normalised: float) -> float:
+        """Map a normalised score to how far this task is passed as a gate: 0 at chance, 1 where it is solved.
+
+        Between the two it rises evenly, so that a search has something to climb; better than solved is no
+        better.
+        """
+        solved = self.normalised(self.solved)
+        return 1.0 if normalised >= solved else normalised / solved
+
     def _check_hashable(self) -> None:
         for knob in fields(self):
             if not knob.init or not knob.compare:

@@ -1,4 +1,4 @@
-"""What tasks weigh in a mean over tasks, in reward and hall of fame alike; needs no torch."""
+"""What tasks weigh in a mean over tasks, and which are gates, in reward and hall of fame; needs no torch."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,3 +10,11 @@ def counted_weights(names: Iterable[str], weights: Mapping[str, float]) -> dict[
     """
     counted = {name: weights.get(name, 1.0) for name in names}
     return counted if any(counted.values()) else dict.fromkeys(counted, 1.0)
+
+
+def gates(names: Iterable[str], weights: Mapping[str, float]) -> frozenset[str]:
+    """Return which of `names` are gates: those that weigh nothing beside others that do.
+
+    They are outside the mean, which is multiplied by how far the least passed of them is passed.
+    """
+    return frozenset(name for name, weight in counted_weights(names, weights).items() if not weight)

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Float, Table, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Float, Subquery, Table, case, cast, func, select
 
 from crucible.evaluation import MeasuredLatency
-from curricula.weights import counted_weights
+from curricula.weights import counted_weights, gates
 from hall_of_fame import rows, schema
 from hall_of_fame.records import CandidateRecord, Entry
 
@@ -122,38 +122,78 @@ def ranking(
     """Return the performance of the `k` best ids, best first; ties go to fewer parameters, then to the id.
 
     A task weighs what `weights` says of its key, else 1; where all weigh 0, they weigh alike. Each id has at
-    least `least_ok` trainings whose status is `ok`; `ids` leaves all others out.
+    least `least_ok` trainings whose status is `ok`; `ids` leaves all others out. With the same
+    evidence this is the task term of the reward. What has no evidence on a task has 0 there; of gates only on
+    those of the runs that trained it, since a curriculum that it never met cannot tell whether it passes.
     """
-    table, tasks = schema.evaluations, schema.tasks
+    table = schema.evaluations
     task_keys = None if task_keys is None else set(task_keys)
     conditions = _conditions(table, task_keys, where)
-    scores = (
-        select(
-            table.c.blueprint_id,
-            table.c.task_key,
-            func.avg(table.c.score).label("mean"),
-            func.max(table.c.num_parameters).label("num_parameters"),
-            func.sum(case((table.c.status == "ok", 1), else_=0)).label("num_ok"),
-        )
-        .where(*conditions, *([] if ids is None else [table.c.blueprint_id.in_(list(ids))]))
-        .group_by(table.c.blueprint_id, table.c.task_key)
-        .subquery()
-    )
-    scaled = (scores.c.mean - tasks.c.chance) / (1.0 - tasks.c.chance)
-    recorded = connection.scalars(select(table.c.task_key).where(*conditions).distinct())
-    counted = counted_weights(sorted({*recorded, *(task_keys or ())}), weights)
+    own = [] if ids is None else [table.c.blueprint_id.in_(list(ids))]
+    scores = _scores([*conditions, *own])
+    recorded = set(connection.scalars(select(table.c.task_key).where(*conditions).distinct()))
+    keys = sorted(recorded.union(task_keys or ()))
+    counted = counted_weights(keys, weights)
     weight = case(counted, value=scores.c.task_key) if counted else 1.0
     total = cast(sum(counted.values()) or 1.0, Float(53))
-    performance = func.sum(case((scaled > 0.0, weight * scaled), else_=0.0)) / total
+    performance = func.sum(weight * scores.c.mean) / total
+    query = select(scores.c.blueprint_id).group_by(scores.c.blueprint_id)
+    if gated := sorted(recorded & gates(keys, weights)):
+        asked = _gates_asked(gated, conditions, own)
+        query = query.join_from(scores, asked, asked.c.blueprint_id == scores.c.blueprint_id, isouter=True)
+        performance = performance * _share_passed(scores, gated, asked)
     query = (
-        select(scores.c.blueprint_id, performance.label("performance"))
-        .join_from(scores, tasks, tasks.c.key == scores.c.task_key)
-        .group_by(scores.c.blueprint_id)
+        query.add_columns(performance.label("performance"))
         .having(func.sum(scores.c.num_ok) >= least_ok)
         .order_by(performance.desc(), func.max(scores.c.num_parameters), scores.c.blueprint_id)
         .limit(k)
     )
     return {row.blueprint_id: float(row.performance) for row in connection.execute(query)}
+
+
+def _scores(conditions: Sequence[ColumnElement[bool]]) -> Subquery:
+    """Select each blueprint's mean normalised score on each task, and the one that solves the task."""
+    table, tasks = schema.evaluations, schema.tasks
+    above = (table.c.score - tasks.c.chance) / (1.0 - tasks.c.chance)
+    return (
+        select(
+            table.c.blueprint_id,
+            table.c.task_key,
+            func.avg(case((above > 0.0, above), else_=0.0)).label("mean"),
+            func.max((tasks.c.solved - tasks.c.chance) / (1.0 - tasks.c.chance)).label("solved"),
+            func.max(table.c.num_parameters).label("num_parameters"),
+            func.sum(case((table.c.status == "ok", 1), else_=0)).label("num_ok"),
+        )
+        .join_from(table, tasks, tasks.c.key == table.c.task_key)
+        .where(*conditions)
+        .group_by(table.c.blueprint_id, table.c.task_key)
+        .subquery()
+    )
+
+
+def _gates_asked(
+    gated: Sequence[str], conditions: Sequence[ColumnElement[bool]], own: Sequence[ColumnElement[bool]]
+) -> Subquery:
+    """Select, for each blueprint, the number of gates that were trained in the runs that trained it."""
+    table = schema.evaluations
+    met = select(table.c.run_id, table.c.task_key).where(*conditions, table.c.task_key.in_(gated))
+    met = met.distinct().subquery()
+    return (
+        select(table.c.blueprint_id, func.count(met.c.task_key.distinct()).label("num"))
+        .join_from(table, met, met.c.run_id == table.c.run_id)
+        .where(*conditions, *own)
+        .group_by(table.c.blueprint_id)
+        .subquery()
+    )
+
+
+def _share_passed(scores: Subquery, gated: Sequence[str], asked: Subquery) -> ColumnElement[float]:
+    """Return the least share of a blueprint's gates, 0 where it lacks one of those it is asked for."""
+    is_gate = scores.c.task_key.in_(gated)
+    share = case((scores.c.mean >= scores.c.solved, 1.0), else_=scores.c.mean / scores.c.solved)
+    num_met = func.sum(case((is_gate, 1), else_=0))
+    least = func.coalesce(func.min(case((is_gate, share))), 1.0)
+    return case((num_met < func.max(asked.c.num), 0.0), else_=least)
 
 
 def entries(

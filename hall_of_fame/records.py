@@ -325,9 +325,10 @@ class Entry:
         id: canonical hash.
         tokens: the program that first brought it.
         language_version: version hash of the language that parsed it.
-        performance: mean over the view's tasks, by their weights, of the mean score, scaled so that chance
-            is 0 and perfect 1; a task without evidence counts as 0. The view is ordered by it; ties go to
-            fewer parameters.
+        performance: mean over the view's tasks, by their weights, of the mean over trainings of the score,
+            scaled so that chance and below is 0 and perfect 1, times the least share of a gate, as in the
+            reward; a task without evidence counts as 0. The view is ordered by it; ties go to fewer
+            parameters.
         reward: the best reward that a candidate of this id was given; a repeated one is given less.
         num_parameters: trainable scalars.
         flops: forward FLOPs of one example of the longest task seen.

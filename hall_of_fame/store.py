@@ -342,8 +342,8 @@ class Store:
             task_keys: rank by these tasks; None takes every task with evidence.
             run_id: only evidence of this run.
             engine_id: only evidence of this engine build.
-            weights: of the tasks in the performance, by key, 1 where there is none; None takes what the
-                latest run gave them.
+            weights: of the tasks in the performance, by key, 1 where there is none, 0 of a gate; None takes
+                what the latest run gave them.
             ids: only these blueprints.
         """
         with self._reading() as connection:

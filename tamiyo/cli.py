@@ -269,7 +269,7 @@ def _described(
         "",
         str(blueprint.graph),
         "",
-        f"performance  {entry.performance:.3f} (0 at chance, 1 perfect, mean over the tasks on record)",
+        f"performance  {entry.performance:.3f} (0 at chance, 1 perfect, mean over tasks times gates)",
         f"reward       {_number(entry.reward)} at best",
         f"parameters   {_number(entry.num_parameters, ',d')}",
         f"FLOPs        {_number(entry.flops, ',d')}",

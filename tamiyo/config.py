@@ -99,12 +99,12 @@ class CurriculumConfig:
     """The stages; see `curricula.Curriculum`.
 
     Attributes:
-        suite: tasks and weights from `curricula/suites.py`, one task a stage, in order: `xor`, `classic`
-            (XOR, then the temporal task), `predictive` (XOR as a gate, then what ranks modules as real work
-            does), or `graft` (XOR, then entering a trained host).
+        suite: tasks and weights from `curricula/suites.py`, one task a stage, in order: `xor`; and after
+            XOR as a gate `classic` (the temporal task), `predictive` (what ranks modules as real work does)
+            or `graft` (entering a trained host).
         tasks: names of an own list of tasks instead, likewise; empty for the suite's.
         weights: of these `tasks` in the reward's mean, in their order; empty for 1 each. 0 makes a gate: it
-            is judged, logged and must be passed, but brings no reward, so tasks before it should teach it.
+            adds nothing to the mean but is a factor of it, 1 for who solves it and 0 for who is at chance.
         user_tasks: a Python file with tasks of your own in a tuple `TASKS`, which `tasks` may then name; the
             run keeps a copy and goes on with that. Empty for none.
         min_generations: least generations of a stage.

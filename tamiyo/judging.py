@@ -100,7 +100,7 @@ class Judge:
         reseed_share: share of a batch's distinct blueprints, those of the highest rewards, that get fresh
             seeds before the strategy hears its reward.
         reseed_seeds: fresh seeds that each of them gets, likewise.
-        task_weights: weight of tasks in reward and hall of fame, by name; 1 where there is none.
+        task_weights: weight of tasks in reward and hall of fame, by name: 1 where there is none, 0 of a gate.
     """
 
     language: Language

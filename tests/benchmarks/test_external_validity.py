@@ -12,11 +12,11 @@ import pytest
 
 from benchmarks import external_validity, select_suite
 from benchmarks.cells import CellError
-from benchmarks.external_validity import precision, reliability
+from benchmarks.external_validity import precision, reliability, task_terms
 from benchmarks.select_suite import Trainings, best, choices, cross_validated, missing, places
 from benchmarks.specimens import collect, meaning
 from crucible.engines.native.library import find_library
-from curricula.suites import SUITES, task_named
+from curricula.suites import PREDICTIVE_SEEDS, SUITES, task_named
 
 needs_native = pytest.mark.skipif(find_library() is None, reason="the native engine was not built")
 
@@ -122,6 +122,14 @@ def test_precision_counts_the_best_that_were_found():
     assert precision(swapped, worth) == 0.5
 
 
+def test_a_score_is_the_task_term_of_the_reward_gates_included():
+    tasks = [task_named(name) for name in SUITES["predictive"]]
+    xor = tasks[0].normalised(tasks[0].solved)
+    score_NK = np.array([[1.0, 0.4], [xor, 0.4], [xor / 2, 0.4], [0.0, 0.4]])
+    assert task_terms(score_NK, tasks, SUITES["predictive"]) == pytest.approx([0.4, 0.4, 0.2, 0.0])
+    assert task_terms(score_NK, tasks, {}) == pytest.approx(score_NK.mean(axis=1))
+
+
 def test_reliability_needs_two_seeds_and_is_their_correlation():
     up = np.arange(6.0)
     assert reliability(np.stack([up, 2 * up, up + 1], axis=1)).value == pytest.approx(1)
@@ -197,8 +205,13 @@ def test_a_table_of_few_cells_is_scored_from_end_to_end(tmp_path, run):
     for name in ("spearman", "kendall", "reliability", "params_spearman"):
         assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"]
         assert name in printed
-    scores = [np.mean(cell["scores"]) for cell in figures["scored"]]
-    assert scores[0] > scores[1], "a cell with a memory is above one without"
+    assert [(task["knobs"]["name"], task["weight"]) for task in figures["tasks"]] == list(
+        SUITES["predictive"].items()
+    )
+    elman, memoryless, exploding = np.mean([cell["scores"] for cell in figures["scored"]], axis=2)
+    assert elman[1] > memoryless[1], "a cell with a memory is above one without"
+    assert memoryless[0] < 0.05, "it is linear in its inputs, and XOR is not"
+    assert figures["trainings_per_cell"] == 2 * len(PREDICTIVE_SEEDS)
     assert 0 < figures["cpu_s_per_cell"] < 60
 
 

@@ -1,7 +1,8 @@
 """Rewards by hand-worked numbers, and the properties that any weights must keep."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from math import inf, nan
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from crucible.reward import (
     log_scale,
     reward,
     stability,
+    task_term,
     weigh,
 )
 from curricula.temporal import Temporal
@@ -73,12 +75,38 @@ def test_a_weighted_mean_worked_by_hand():
     assert judged.terms.stability == pytest.approx(0.45 / 2)
 
 
-def test_a_gate_counts_neither_for_the_score_nor_for_the_calm():
-    both = evaluation(result(score=0.5, clipped_share=1.0), result("temporal", score=1.0))
+@pytest.mark.parametrize(("score", "term"), [(0.5, 0.0), (0.7, 0.3), (0.9, 0.6), (1.0, 0.6), (0.4, 0.0)])
+def test_a_gate_is_a_factor_that_who_solves_it_does_not_feel(score, term):
+    # temporal 0.8, normalised 0.6; XOR is solved at 0.9, normalised 0.8, of which 0.7 is a half.
+    both = evaluation(result(score=score, clipped_share=1.0), result("temporal", score=0.8))
     judged = reward(both, TASKS, redundancy=0.0, task_weights={"xor": 0.0})
-    assert judged.terms == reward(both, TASKS[1:], redundancy=0.0).terms
-    failed = evaluation(result(status="crashed"), result("temporal", score=1.0))
-    assert reward(failed, TASKS, redundancy=0.0, task_weights={"xor": 0.0}).terms == judged.terms
+    assert judged.terms.task == pytest.approx(term)
+    alone = reward(both, TASKS[1:], redundancy=0.0).terms
+    assert replace(judged.terms, task=alone.task) == alone, "how calmly a gate was trained does not count"
+
+
+def test_the_least_passed_of_several_gates_is_the_factor():
+    gate = Xor(name="gate")
+    weights = {"xor": 0.0, "gate": 0.0}
+    assert task_term({TASKS[0]: 0.6, gate: 0.2, TASKS[1]: 0.9}, weights) == pytest.approx(0.9 * 0.2 / 0.8)
+    assert task_term({TASKS[0]: 0.2, gate: 0.6, TASKS[1]: 0.9}, weights) == pytest.approx(0.9 * 0.2 / 0.8)
+    assert task_term({TASKS[0]: 0.8, gate: 1.0, TASKS[1]: 0.9}, weights) == pytest.approx(0.9)
+
+
+def test_a_gate_is_passed_by_the_mean_over_its_seeds_and_a_failure_is_a_seed_at_chance():
+    gate, other = {"xor": 0.0}, result("temporal", score=1.0)
+    lucky = evaluation(result(score=1.0), result(seed=1, score=0.8), other)
+    assert reward(lucky, TASKS, redundancy=0.0, task_weights=gate).terms.task == pytest.approx(1.0)
+    failed = evaluation(result(score=1.0), result(seed=1, status="crashed"), other)
+    assert reward(failed, TASKS, redundancy=0.0, task_weights=gate).terms.task == pytest.approx(0.5 / 0.8)
+
+
+def test_a_gate_that_chance_solves_stops_nobody():
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Open(Xor):
+        solved: ClassVar[float] = 0.5
+
+    assert task_term({Open(): 0.0, TASKS[1]: 0.7}, {"xor": 0.0}) == pytest.approx(0.7)
 
 
 def test_where_there_are_gates_alone_they_count():
@@ -93,7 +121,8 @@ def test_no_weights_take_the_task_term_out_of_its_bounds(drawn):
     both = evaluation(result(score=a), result("temporal", score=b))
     weights = {"xor": weight_a, "temporal": weight_b}
     term = reward(both, TASKS, redundancy=0.0, task_weights=weights).terms.task
-    assert min(2 * a - 1, 2 * b - 1) - 1e-9 <= term <= max(2 * a - 1, 2 * b - 1) + 1e-9
+    low = min(2 * a - 1, 2 * b - 1) if all(weights.values()) or not any(weights.values()) else 0.0
+    assert low - 1e-9 <= term <= max(2 * a - 1, 2 * b - 1) + 1e-9
 
 
 def test_results_on_other_tasks_are_ignored():

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from curricula.curriculum import Curriculum, Stage, StageState
-from curricula.suites import SUITES, curriculum
+from curricula.suites import DEFAULT_SUITE, SUITES, curriculum
 from curricula.task import TaskError
-from curricula.weights import counted_weights
+from curricula.weights import counted_weights, gates
 from curricula.xor import Xor
 
 
@@ -121,15 +121,26 @@ def test_a_stage_or_task_named_twice_is_refused():
 
 def test_weights_belong_to_tasks_one_each():
     assert curriculum(["xor", "temporal"], [0.0, 2.0]).weights == {"xor": 0.0, "temporal": 2.0}
-    assert curriculum().weights == {"xor": 1.0, "temporal": 1.0}
+    assert curriculum(["xor", "temporal"]).weights == {"xor": 1.0, "temporal": 1.0}
+    assert curriculum().weights == SUITES[DEFAULT_SUITE]
     with pytest.raises(TaskError, match="1 weights of 2 tasks"):
         curriculum(["xor", "temporal"], [1.0])
+    with pytest.raises(TaskError, match="2 weights of 0 tasks"):
+        curriculum(weights=[1.0, 1.0])
 
 
 def test_where_nothing_weighs_anything_all_weigh_alike():
     assert counted_weights(["gate", "other"], {"gate": 0.0, "other": 2.0}) == {"gate": 0.0, "other": 2.0}
     assert counted_weights(["gate"], {"gate": 0.0, "other": 2.0}) == {"gate": 1.0}
     assert counted_weights(["unheard"], {}) == {"unheard": 1.0}
+
+
+def test_a_gate_weighs_nothing_beside_what_weighs_something():
+    weights = {"gate": 0.0, "later": 0.0}
+    assert gates(["gate", "unheard"], weights) == {"gate"}
+    assert gates(["gate", "later"], weights) == gates(["gate"], weights) == gates([], {}) == frozenset()
+    for name, suite in SUITES.items():
+        assert gates(suite, suite) == ({"xor"} if name != "xor" else frozenset())
 
 
 @pytest.mark.parametrize("name", SUITES)

@@ -212,6 +212,11 @@ class TestTaskContract:
         assert task.normalised(1.0) == 1.0
         assert task.chance < task.solved < 1.0
 
+    def test_as_a_gate_it_is_passed_by_what_solves_it_and_closed_at_chance(self, task):
+        solved = task.normalised(task.solved)
+        shares = [task.share_passed(share) for share in (0.0, solved / 4, solved, 1.0)]
+        assert shares == [0.0, pytest.approx(0.25), 1.0, 1.0]
+
     def test_answers_are_in_no_order(self, task):
         for seed in SEEDS:
             for split in parts(task, seed).values():

@@ -1,6 +1,8 @@
 """The store's contract, for every database that it runs on; leaves files and crashes to their own tests."""
 
 import os
+import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ import pytest
 from ledgers import ENGINE, TEMPORAL, XOR, commit, evaluation, human_blueprints, run_record
 from sqlalchemy import create_engine, text
 
-from crucible.evaluation import TaskResult
+from blueprints import Blueprint
+from crucible.evaluation import Evaluation, TaskResult
+from crucible.reward import reward
+from curricula.suites import task_named
+from curricula.task import Task
 from curricula.xor import Xor
 from hall_of_fame.database import parse_url
 from hall_of_fame.errors import StoreError, UnknownBlueprintError
@@ -23,6 +29,18 @@ def finite(**fields: Any) -> TaskResult:
     """Return a result without NaN, so that it equals itself."""
     norms = {"gradient_norm_mean": 1.0, "gradient_norm_max": 2.0}
     return TaskResult(task="xor", loss_first=0.7, loss_last=0.1, loss_late_std=0.0, **norms, **fields)
+
+
+def random_evidence(rng: random.Random, blueprint: Blueprint, tasks: Sequence[Task]) -> Evaluation:
+    """Return invented results on each task: of one to three seeds, some of them failed, the first never."""
+    results = []
+    for task in tasks:
+        for seed in range(rng.randint(1, 3)):
+            if seed and rng.random() < 0.4:
+                results.append(TaskResult(task=task.name, seed=seed, status="diverged"))
+            else:
+                results.append(TaskResult(task=task.name, seed=seed, score=rng.uniform(0.4, 1)))
+    return evaluation(blueprint, *results)
 
 
 class StoreContract:
@@ -211,7 +229,7 @@ class StoreContract:
             [
                 (large, evaluation(large, *both, num_parameters=200)),
                 (small, evaluation(small, *both, num_parameters=100)),
-                # Perfect on one task and unseen on the other; its second seed is worse than chance.
+                # Perfect on one task and unseen on the other.
                 (narrow, evaluation(narrow, TaskResult(task="xor", seed=0, score=1.0))),
                 (failed, evaluation(failed, TaskResult(task="xor", seed=0, status="diverged"))),
             ],
@@ -222,10 +240,10 @@ class StoreContract:
         assert [e.id for e in store.top(1, task_keys=["xor-a"])] == [narrow.id]
         assert store.top(10, run_id="another run") == []
         assert store.top(10, engine_id="another engine") == []
-        # 0.9 and 0.4 average 0.65, which is 0.3 of the way from chance to perfect.
+        # 0.9 is 0.8 of the way from chance to perfect and 0.4 none of it, as in the reward.
         commit(store, 1, [(small, evaluation(small, TaskResult(task="xor", seed=1, score=0.4)))])
         [entry] = [e for e in store.top(10, task_keys=["xor-a"]) if e.id == small.id]
-        assert entry.performance == pytest.approx(0.3)
+        assert entry.performance == pytest.approx(0.4)
         assert entry.tasks[0].mean == pytest.approx(0.65)
         assert entry.tasks[0].std == pytest.approx(0.25)
         assert (entry.tasks[0].low, entry.tasks[0].high) == (0.4, 0.9)
@@ -251,19 +269,20 @@ class StoreContract:
             return {entry.id: entry.performance for entry in store.top(2, weights=by_key)}
 
         assert performances() == pytest.approx({first.id: 0.6, second.id: 0.5})
-        assert performances(xor=0.0) == pytest.approx({second.id: 0.8, first.id: 0.2})
-        assert list(performances(xor=0.0)) == [second.id, first.id]
+        # As a gate XOR is solved at 0.95, which is 0.9 of the way to perfect; 0.6 is 0.2 of it.
+        assert performances(xor=0.0) == pytest.approx({first.id: 0.2, second.id: 0.8 * 0.2 / 0.9})
+        assert performances(temporal=0.0) == pytest.approx({first.id: 0.2 / 0.9, second.id: 0.2 * 0.8 / 0.9})
         assert performances(temporal=3.0) == pytest.approx({second.id: 0.65, first.id: 0.4})
         assert performances(xor=0.0, temporal=0.0) == performances()
         weights = {"xor-a": 0.0}
-        snapshot = store.snapshot(1, ["xor-a", "temporal-a"], weights=weights)
+        snapshot = store.snapshot(1, ["xor-a", "temporal-a"], weights={"xor-a": 0.1})
         assert [entry.id for entry in snapshot.entries] == [second.id]
         [alone] = store.top(1, task_keys=["xor-a"], weights=weights)
         assert (alone.id, alone.performance) == (first.id, 1.0)
 
     def test_without_a_word_tasks_weigh_what_the_latest_run_gave_them(self, store: Store) -> None:
         first, second = human_blueprints(2)
-        scores = {first: (1.0, 0.6), second: (0.6, 0.9)}
+        scores = {first: (1.0, 0.6), second: (0.7, 0.9)}
         found = [
             (
                 b,
@@ -274,6 +293,7 @@ class StoreContract:
             for b, (x, t) in scores.items()
         ]
         commit(store, 0, found, metrics={"weight_xor": 0.0})
+        assert store.entry(second.id).performance == pytest.approx(0.8 * 0.4 / 0.9)
         assert [entry.id for entry in store.top(2)] == [second.id, first.id]
         assert store.entry(first.id).performance == pytest.approx(0.2)
         assert store.snapshot(1, ["xor-a", "temporal-a"]).ids == {second.id}
@@ -281,6 +301,52 @@ class StoreContract:
         commit(store, 0, [], run_id="later")
         assert [entry.id for entry in store.top(2)] == [first.id, second.id]
         assert [entry.id for entry in store.top(2, run_id="run")] == [second.id, first.id]
+
+    def test_the_performance_is_the_task_term_of_the_reward(self, store: Store) -> None:
+        rng = random.Random(3)
+        tasks = [task_named(name) for name in ("xor", "temporal", "markov")]
+        records = [TaskRecord.of(task) for task in tasks]
+        found = [(blueprint, random_evidence(rng, blueprint, tasks)) for blueprint in human_blueprints(24)]
+        commit(store, 0, found, tasks=records)
+        for weights in (
+            {},
+            {"xor": 0.0},
+            {"xor": 0.0, "markov": 0.0},
+            {"xor": 0.5, "temporal": 3.0, "markov": 0.0},
+            {"xor": 0.0, "temporal": 0.0, "markov": 0.0},
+        ):
+            by_key = {record.key: weights.get(record.name, 1.0) for record in records}
+            rewards = [reward(judged, tasks, redundancy=0.0, task_weights=weights) for _, judged in found]
+            terms = {b.id: judged.terms.task for (b, _), judged in zip(found, rewards, strict=True)}
+            for keys in (None, list(by_key)):
+                entries = store.top(99, task_keys=keys, weights=by_key)
+                assert {entry.id: entry.performance for entry in entries} == pytest.approx(terms)
+            assert len(set(terms.values())) > 12
+
+    def test_a_gate_asks_those_of_the_runs_that_trained_it_and_who_never_met_it_has_not_passed(
+        self, store: Store
+    ) -> None:
+        met, missed, elsewhere, both = human_blueprints(4)
+        ranked = TaskResult(task="temporal", seed=0, score=1.0)
+        half = TaskResult(task="xor", seed=0, score=0.725)
+        commit(store, 0, [(met, evaluation(met, half, ranked)), (missed, evaluation(missed, ranked))])
+        others = [(elsewhere, evaluation(elsewhere, ranked)), (both, evaluation(both, ranked))]
+        store.add_run(run_record("other"))
+        commit(store, 0, others, run_id="other")
+        weights = {"xor-a": 0.0}
+
+        def performances(**of: Any) -> dict[str, float]:
+            return {entry.id: entry.performance for entry in store.top(9, weights=weights, **of)}
+
+        # A run that never trained the gate cannot say who passes it; one that did counts a blank as a failure.
+        expected = {met.id: 0.5, missed.id: 0.0, elsewhere.id: 1.0, both.id: 1.0}
+        assert performances() == pytest.approx(expected)
+        assert performances(task_keys=["xor-a", "temporal-a"]) == pytest.approx(expected)
+        assert performances(run_id="run") == pytest.approx({met.id: 0.5, missed.id: 0.0})
+        # Met in both runs, it is asked what either asks.
+        commit(store, 1, [(both, evaluation(both, TaskResult(task="temporal", seed=1, score=1.0)))])
+        assert performances() == pytest.approx({**expected, both.id: 0.0})
+        assert performances(run_id="other") == pytest.approx({elsewhere.id: 1.0, both.id: 1.0})
 
     def test_a_snapshot_holds_the_first_fingerprints_of_the_best(self, store: Store) -> None:
         good, better = human_blueprints(2)

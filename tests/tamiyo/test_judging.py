@@ -106,14 +106,16 @@ def test_what_a_user_s_own_file_says_is_part_of_the_key_of_its_task(judge, tmp_p
 
 
 def test_weights_and_gates_reach_reward_and_hall_of_fame(judge):
-    temporal = dataclasses.replace(task_named("temporal"), epochs=2)
+    ranking = task_named("xor_distractors_4")
     gated = dataclasses.replace(judge, task_weights={"xor": 0.0})
-    [plain], [weighed] = (j.judge([MLP], [XOR, temporal]).verdicts for j in (judge, gated))
+    [plain], [weighed] = (j.judge([MLP], [XOR, ranking]).verdicts for j in (judge, gated))
     xor, other = (2 * r.score - 1 for r in plain.evaluation.results)
     assert plain.reward.terms.task == pytest.approx((max(0.0, xor) + max(0.0, other)) / 2)
-    assert weighed.reward.terms.task == pytest.approx(max(0.0, other))
+    assert 0 < weighed.reward.terms.task == pytest.approx(other), "it solves XOR, so it loses nothing"
+    [affine] = gated.judge([AFFINE], [XOR, ranking]).verdicts
+    assert affine.reward.terms.task < 0.05
     assert gated.judge([MLP], [XOR]).verdicts[0].reward.terms.task == pytest.approx(xor)
-    assert list(gated.key_weights([XOR, temporal]).values()) == [0.0, 1.0]
+    assert list(gated.key_weights([XOR, ranking]).values()) == [0.0, 1.0]
     assert list(gated.key_weights([XOR]).values()) == [1.0]
 
 

@@ -119,9 +119,9 @@ def test_on_a_task_of_tokens_that_reads_every_step_what_is_not_causal_is_rejecte
     assert "language" in report
 
 
-def test_a_gate_is_judged_and_passed_but_brings_no_reward(tmp_path, latency):
-    gate = ("curriculum.tasks=[xor,temporal]", "curriculum.weights=[0,1]", *QUICK)
-    rows = run(tmp_path / "run", latency, *gate, "architect.batch_size=8", "budget.generations=2")
+def test_a_gate_is_judged_and_takes_from_the_reward_of_who_does_not_pass_it(tmp_path, latency):
+    settings = (latency, *QUICK, "architect.batch_size=24", "budget.generations=2")
+    rows = run(tmp_path / "run", *settings, "curriculum.suite=classic")
     assert [row["stage"] for row in rows] == ["xor", "temporal"]
     assert rows[0]["term_task_mean"] > 0.5, "alone in its stage, the gate is what there is to reward"
     assert 0 < rows[1]["score_xor_mean"] <= 1
@@ -134,10 +134,16 @@ def test_a_gate_is_judged_and_passed_but_brings_no_reward(tmp_path, latency):
         found = store.top(20)
         assert store.top(20, weights={keys["xor"]: 0.0}) == found
         assert store.entry(found[0].id).performance == found[0].performance
+    shares = set()
     for entry in found:
-        temporal = max(0.0, 2 * {s.task: s.mean for s in entry.tasks}.get("temporal", 0.0) - 1)
-        assert entry.performance == pytest.approx(temporal)
-        assert terms.get(entry.id, temporal) == pytest.approx(temporal)
+        xor, temporal = (
+            max(0.0, 2 * {s.task: s.mean for s in entry.tasks}.get(name, 0.0) - 1)
+            for name in ("xor", "temporal")
+        )
+        shares.add(min(1.0, xor / 0.8) if temporal else 1.0)
+        assert entry.performance == pytest.approx(temporal * min(1.0, xor / 0.8))
+        assert terms.get(entry.id, entry.performance) == pytest.approx(entry.performance)
+    assert min(shares) < max(shares) == 1.0
 
 
 def test_a_run_that_forgets_goes_back_says_so_and_can_be_resumed_anywhere(tmp_path, latency):
