@@ -18,8 +18,8 @@ How a status is handled:
 
     invalid (no blueprint, no evaluation)        total = -1, no terms
     rejected (over a bound, or not for the head) total = -1, no terms, whatever the other results
-    diverged, timed_out, out_of_memory, crashed  that result gives 0 to its task's mean and to S; other results
-                                                 and P, L, R count as ever, so half a success is worth half
+    diverged, timed_out, out_of_memory, crashed  that result gives 0 to its task's mean and to S; all else
+                                                 counts as ever, so half a success is worth half
     ok                                           as measured
 
 Costs weigh less than 1 together, so every evaluated blueprint is worth more than an invalid program.

@@ -53,8 +53,9 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 
 #: Every suite by name: its tasks in order, each with its weight in the reward; 0 makes it a gate, outside the
-#: mean and a factor of it, as XOR is: most blueprints solve it, so that it ranks few. `predictive` ranks recurrent cells as training them as language models does: chosen by
-#: benchmarks/select_suite.py, judged by benchmarks/external_validity.py from `PREDICTIVE_SEEDS`.
+#: mean and a factor of it, as XOR is: most blueprints solve it, so that it ranks few. `predictive` ranks
+#: recurrent cells as training them as language models does: chosen by benchmarks/select_suite.py, judged by
+#: benchmarks/external_validity.py from `PREDICTIVE_SEEDS`.
 SUITES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "xor": {"xor": 1.0},

@@ -159,8 +159,8 @@ def _blueprints(folder: Path, entries: Sequence[Entry], language: Language) -> s
     cards = "".join(_card(folder, entry, language) for entry in entries)
     return (
         '<p class="note">In order of performance: the mean over tasks of the score, by their weights, scaled '
-        "so that chance is 0 and perfect is 1, times how far the least passed gate is passed. Scores are held "
-        "out: mean ± standard deviation over seeds. D is the width of the host.</p>"
+        "so that chance is 0 and perfect is 1, times how far the least passed gate is passed. Scores are "
+        "held out: mean ± standard deviation over seeds. D is the width of the host.</p>"
         f'<ul class="legend">{families}</ul><div class="cards">{cards}</div>'
     )
 

@@ -208,7 +208,7 @@ def test_a_table_of_few_cells_is_scored_from_end_to_end(tmp_path, run):
     assert [(task["knobs"]["name"], task["weight"]) for task in figures["tasks"]] == list(
         SUITES["predictive"].items()
     )
-    elman, memoryless, exploding = np.mean([cell["scores"] for cell in figures["scored"]], axis=2)
+    elman, memoryless, _ = np.mean([cell["scores"] for cell in figures["scored"]], axis=2)
     assert elman[1] > memoryless[1], "a cell with a memory is above one without"
     assert memoryless[0] < 0.05, "it is linear in its inputs, and XOR is not"
     assert figures["trainings_per_cell"] == 2 * len(PREDICTIVE_SEEDS)

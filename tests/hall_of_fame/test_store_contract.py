@@ -338,7 +338,7 @@ class StoreContract:
         def performances(**of: Any) -> dict[str, float]:
             return {entry.id: entry.performance for entry in store.top(9, weights=weights, **of)}
 
-        # A run that never trained the gate cannot say who passes it; one that did counts a blank as a failure.
+        # A run that never trained the gate cannot say who passes it; in one that did, a blank is a failure.
         expected = {met.id: 0.5, missed.id: 0.0, elsewhere.id: 1.0, both.id: 1.0}
         assert performances() == pytest.approx(expected)
         assert performances(task_keys=["xor-a", "temporal-a"]) == pytest.approx(expected)
