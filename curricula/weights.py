@@ -1,4 +1,4 @@
-"""What tasks weigh in a mean over tasks, and which are gates, in reward and hall of fame; needs no torch."""
+"""What tasks weigh in a mean over tasks, in reward and hall of fame alike; needs no torch."""
 
 from collections.abc import Iterable, Mapping
 
