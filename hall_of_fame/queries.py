@@ -122,9 +122,9 @@ def ranking(
     """Return the performance of the `k` best ids, best first; ties go to fewer parameters, then to the id.
 
     A task weighs what `weights` says of its key, else 1; where all weigh 0, they weigh alike. Each id has at
-    least `least_ok` trainings whose status is `ok`; `ids` leaves all others out. With the same
-    evidence this is the task term of the reward. What has no evidence on a task has 0 there; of gates only on
-    those of the runs that trained it, since a curriculum that it never met cannot tell whether it passes.
+    least `least_ok` trainings whose status is `ok`; `ids` leaves all others out. With the same evidence this
+    is the task term of the reward. What has no evidence on a task has 0 there; of gates only on those of the
+    runs that trained it, since a curriculum that it never met cannot tell whether it passes.
     """
     table = schema.evaluations
     task_keys = None if task_keys is None else set(task_keys)
