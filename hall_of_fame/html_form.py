@@ -37,6 +37,11 @@ def entries_html(entries: "Sequence[Entry]") -> str:
     )
 
 
+def entry_drawing(entry: "Entry") -> str:
+    """Return an entry's drawing alone, or a line that there is none."""
+    return drawing(entry_graph(entry))
+
+
 def entry_graph(entry: "Entry") -> Graph | None:
     """Return the graph of an entry, or None where its tokens now spell nothing or another blueprint."""
     try:
@@ -80,7 +85,7 @@ def _row(entry: "Entry", tasks: Sequence[str]) -> str:
     shown = "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in cells)
     return (
         f'<tr>{shown}<td style="{_WORDS}"><details><summary style="cursor:pointer;{_MONOSPACE}">'
-        f"{escape(' '.join(entry.tokens))}</summary>{drawing(entry_graph(entry))}</details></td></tr>"
+        f"{escape(' '.join(entry.tokens))}</summary>{entry_drawing(entry)}</details></td></tr>"
     )
 
 

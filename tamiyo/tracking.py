@@ -1,4 +1,4 @@
-"""Sends a run's curves and best blueprints to Weights & Biases; the run's own files never depend on it."""
+"""Sends a run's curves, best blueprints and ledger to W&B; the run's own files never depend on it."""
 
 import math
 import os
@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hall_of_fame.html_form import entry_drawing
 from hall_of_fame.records import Entry
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds that the end of a run waits for an upload.
 _FINISH_TIMEOUT_S = 60
+#: A page for one drawing: W&B shows it in a frame of its own, whose colours are not those of its theme.
+_PAGE = '<!doctype html><meta charset="utf-8"><body style="margin:0;background:#fff;color:#1f2328">{}</body>'
 
 
 class Tracker(Protocol):
@@ -27,6 +30,10 @@ class Tracker(Protocol):
 
     def log_table(self, entries: Sequence[Entry]) -> None:
         """Add the table of the best blueprints."""
+        ...
+
+    def log_ledger(self, write: Callable[[], Path]) -> None:
+        """Add what the run has put on record, as the file that `write` makes."""
         ...
 
     def finish(self) -> None:
@@ -42,6 +49,9 @@ class NullTracker(Tracker):
 
     def log_table(self, entries: Sequence[Entry]) -> None:
         """Do nothing."""
+
+    def log_ledger(self, write: Callable[[], Path]) -> None:
+        """Do nothing, and write nothing."""
 
     def finish(self) -> None:
         """Do nothing."""
@@ -59,10 +69,15 @@ class WandbTracker(Tracker):
         self._try(lambda run: run.log(values, step=metrics["generation"]))
 
     def log_table(self, entries: Sequence[Entry]) -> None:
-        """Add the table `top_blueprints`; nothing happens without entries."""
+        """Add the table `top_blueprints` with drawings; nothing happens without entries."""
         if entries:
-            columns, rows = blueprint_table(entries)
-            self._try(lambda run: run.log({"top_blueprints": _wandb().Table(columns=columns, data=rows)}))
+            self._try(lambda run: run.log({"top_blueprints": _drawn_table(entries)}))
+
+    def log_ledger(self, write: Callable[[], Path]) -> None:
+        """Add the file as an artifact of type `ledger`; it is read where it lies, so it must stay there."""
+        if self._run is not None:
+            path = write()
+            self._try(lambda run: run.log_artifact(_artifact(f"ledger-{run.id}", path)))
 
     def finish(self) -> None:
         """Close the W&B run."""
@@ -119,6 +134,20 @@ def blueprint_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]
             row += [None] * 3 if score is None else [score.mean, score.std, score.num_seeds]
         rows.append(row)
     return columns, rows
+
+
+def _drawn_table(entries: Sequence[Entry]) -> Any:
+    """Return the table as W&B's own, with a drawing in the last column."""
+    columns, rows = blueprint_table(entries)
+    drawings = [_wandb().Html(_PAGE.format(entry_drawing(entry)), inject=False) for entry in entries]
+    data = [[*row, drawing] for row, drawing in zip(rows, drawings, strict=True)]
+    return _wandb().Table(columns=[*columns, "drawing"], data=data)
+
+
+def _artifact(name: str, path: Path) -> Any:
+    artifact = _wandb().Artifact(name, type="ledger", description="Read it with: tamiyo library import FILE")
+    artifact.add_file(str(path), policy="immutable", skip_cache=True)
+    return artifact
 
 
 def _start(mode: str, project: str, run_id: str, folder: Path, config: Mapping[str, Any]) -> "wandb.Run":

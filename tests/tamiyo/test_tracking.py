@@ -13,14 +13,16 @@ import wandb
 from wandb.errors import CommError
 from wandb.sdk.mailbox import MailboxClosedError
 
+from blueprints import blueprint_svg, parse
 from hall_of_fame.records import Entry, TaskScore
 from tamiyo.tracking import NullTracker, Tracker, WandbTracker, blueprint_table, make_tracker
 
 XOR = TaskScore(task="xor", task_key="xor-a", mean=0.9, std=0.05, low=0.85, high=0.95, num_seeds=2, num_ok=2)
+RELU = parse("RES_START RELU RES_END".split())
 ENTRY = Entry(
     rank=1,
-    id="ab" * 32,
-    tokens=("RES_START", "RELU", "RES_END"),
+    id=RELU.id,
+    tokens=RELU.tokens,
     language_version="f" * 64,
     performance=0.8,
     reward=0.7,
@@ -40,6 +42,12 @@ def records(folder: Path) -> list[dict]:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in printed.stdout.splitlines()]
+
+
+def artifact(lines: list[dict], kind: str) -> dict[str, Path]:
+    """Return the files of the only artifact of a kind, by their names in it."""
+    (found,) = [of for line in lines if (of := line.get("artifact")) and of["type"] == kind]
+    return {of["path"]: Path(of["local_path"]) for of in found["manifest"]["contents"]}
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +76,30 @@ def test_an_offline_run_holds_config_curves_and_the_table(tmp_path: Path, capfd:
     assert "loss" not in second
     (table,) = tmp_path.glob("wandb/offline-run-*/files/media/table/top_blueprints*.json")
     columns, rows = blueprint_table([ENTRY])
-    assert json.loads(table.read_text()) == {"columns": columns, "data": rows}
+    assert json.loads(table.read_text()) == {
+        "columns": [*columns, "drawing"],
+        "data": [[*rows[0], "Html"]],
+    }
+    (page,) = [file.read_text() for name, file in artifact(lines, "run_table").items() if "html" in name]
+    assert blueprint_svg(parse(ENTRY.tokens).graph) in page
+    assert "background:#fff" in page
+
+
+def test_an_offline_run_holds_the_ledger_as_it_was_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    def write() -> Path:
+        path = tmp_path / "ledger.jsonl"
+        path.write_text('{"format": "demo"}\n')
+        return path
+
+    tracker = make_tracker("offline", "demo", "a run:1", tmp_path, {})
+    tracker.log_ledger(write)
+    tracker.finish()
+
+    assert capfd.readouterr() == ("", "")
+    (of,) = [line["artifact"] for line in records(tmp_path) if line["type"] == "artifact"]
+    assert (of["name"], of["type"]) == ("ledger-a-run-1", "ledger")
+    (content,) = of["manifest"]["contents"]
+    assert (content["path"], content["local_path"]) == ("ledger.jsonl", str(tmp_path / "ledger.jsonl"))
 
 
 def test_the_table_has_a_column_for_each_task_and_gaps_where_a_task_was_not_trained():
@@ -91,6 +122,7 @@ def test_disabled_tracks_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[st
     tracker = make_tracker("disabled", "demo", "run", tmp_path, {})
     tracker.log({"generation": 0})
     tracker.log_table([ENTRY])
+    tracker.log_ledger(lambda: pytest.fail("nothing is written for nobody"))
     tracker.finish()
     assert isinstance(tracker, NullTracker)
     assert list(tmp_path.iterdir()) == []
@@ -102,6 +134,7 @@ def use(tracker: Tracker) -> None:
     tracker.log({"generation": 0, "reward_mean": 0.5})
     tracker.log({"generation": 1, "reward_mean": 0.5})
     tracker.log_table([ENTRY])
+    tracker.log_ledger(lambda: Path("ledger.jsonl"))
     tracker.finish()
 
 
