@@ -1,5 +1,7 @@
 """The library in a notebook: frames hold what the ledger holds, and cards and tables show it, escaped."""
 
+import ast
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +12,15 @@ import pytest
 from ledgers import commit, evaluation, human_blueprints, measured, run_record
 
 import hall_of_fame
-from blueprints.drawing import blueprint_svg
+from blueprints import blueprint_svg, human
 from crucible.evaluation import TaskResult
 from hall_of_fame.errors import StoreError
 from hall_of_fame.html_form import entries_html
 from hall_of_fame.library import Library
 from hall_of_fame.store import Store
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def write(path: Path) -> Path:
@@ -140,3 +145,31 @@ def test_tokens_that_spell_nothing_are_shown_escaped_and_not_drawn(library: Libr
         assert "Not drawn" in html
     other = replace(library.list()[0], id="0" * 64)
     assert "Not drawn" in other._repr_html_()
+
+
+def cells(page: str) -> Iterator[object]:
+    """Run the Python cells of a page in their order, in one name space, and yield what each ends with."""
+    names: dict[str, object] = {}
+    for source in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        *before, last = ast.parse(source).body
+        exec(compile(ast.Module(before, []), "cell", "exec"), names)
+        assert isinstance(last, ast.Expr)
+        yield eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+
+
+def test_the_cells_of_the_page_run_and_show_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    write(tmp_path / "runs" / "demo" / "library.db")
+    monkeypatch.chdir(tmp_path)
+    blueprint, library, entry, best, counted, described, closed = cells((DOCS / "notebook.md").read_text())
+    assert all("<svg" in shown._repr_html_() for shown in (blueprint, library, entry))
+    assert list(best["score_xor"]) == pytest.approx([0.85, 0.8])
+    assert counted["xor", "diverged"] == 1
+    assert described.loc["xor", "count"] == 3
+    assert closed is None
+
+
+def test_the_picture_of_the_page_is_what_a_notebook_draws() -> None:
+    picture = (DOCS / "figures" / "notebook.svg").read_text()
+    drawn = human("gru_cell")._repr_html_()
+    assert re.sub(r'<svg color="#\w+" ', "<svg ", picture).strip() in drawn
