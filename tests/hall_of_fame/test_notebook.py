@@ -19,7 +19,6 @@ from hall_of_fame.html_form import entries_html
 from hall_of_fame.library import Library
 from hall_of_fame.store import Store
 
-
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -157,7 +156,7 @@ def cells(page: str) -> Iterator[object]:
         yield eval(compile(ast.Expression(last.value), "cell", "eval"), names)
 
 
-def test_the_cells_of_the_page_run_and_show_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cells_of_the_page_run_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     write(tmp_path / "runs" / "demo" / "library.db")
     monkeypatch.chdir(tmp_path)
