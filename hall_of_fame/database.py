@@ -16,8 +16,10 @@ from hall_of_fame import audit
 from hall_of_fame.errors import StoreError
 from hall_of_fame.schema import HEAD
 
-#: Seconds that a connection waits for another one's write.
+#: Seconds that a connection waits for another one's write, and for a server to answer.
 BUSY_TIMEOUT_S = 30.0
+#: The number of PostgreSQL's advisory lock that a writer holds, so that ledgers are written one at a time.
+WRITER_LOCK = 0x7A3170
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -41,6 +43,8 @@ def open_database(path_or_url: str | Path, *, create: bool) -> Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine)
+    elif engine.dialect.name == "postgresql":
+        _configure_postgresql(engine)
     try:
         with translated("open", url):
             _bring_up_to_date(engine, create)
@@ -96,7 +100,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Give a connection inside one write transaction: all of it is committed, or nothing of it."""
+    """Give a connection inside one write transaction: all of it is committed, or nothing of it.
+
+    One writes at a time, on either database, and waits for its turn: no two can block each other or fail to
+    be put in an order, so nothing need be tried twice.
+    """
     with engine.connect() as connection:
         connection = connection.execution_options(tamiyo_writes=True)
         with connection.begin():
@@ -136,7 +144,8 @@ def _check_file(url: URL, create: bool) -> None:
 def _arguments(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    return {"pool_pre_ping": True}
+    patience = {} if "connect_timeout" in url.query else {"connect_timeout": int(BUSY_TIMEOUT_S)}
+    return {"pool_pre_ping": True, "connect_args": patience}
 
 
 def _configure_sqlite(engine: Engine) -> None:
@@ -152,6 +161,16 @@ def _configure_sqlite(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("tamiyo_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _configure_postgresql(engine: Engine) -> None:
+    """Make writers wait for each other before they write, and nobody for longer than the time allowed."""
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(1000 * BUSY_TIMEOUT_S)}")
+        if connection.get_execution_options().get("tamiyo_writes", False):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
 
 
 def _bring_up_to_date(engine: Engine, create: bool) -> None:
@@ -210,16 +229,25 @@ def _upgrade(connection: Connection) -> None:
         ) from error
 
 
-#: What a driver says, what it means, and what to do about it; the last row fits everything.
+_SPACE = ("space on the disk", "free some; what was recorded before is still there")
+_TURN = (f"a database free within {BUSY_TIMEOUT_S:.0f} s", "wait for the other writer to end")
+#: What a driver says, what was expected, and what to do about it; the first row that fits is taken.
 _ADVICE = (
     ("not a database", "a database file of SQLite", "check the path; the file was left as it is"),
     ("malformed", "an undamaged database", "restore a copy, or save its rows with `sqlite3 FILE .recover`"),
-    ("is full", "space on the disk", "free some; what was recorded before is still there"),
+    ("is full", *_SPACE),
+    ("disk space", *_SPACE),
     ("disk i/o", "a disk that can be written", "check its space; what was recorded before is still there"),
     ("readonly", "a file that can be written", "check its permissions"),
     ("unable to open", "a folder that exists and can be written", "create it, or check its permissions"),
     ("append-only", "rows that are added, never changed", "record what is new as a new row"),
-    ("is locked", f"a database free within {BUSY_TIMEOUT_S:.0f} s", "wait for the other writer to end"),
+    ("is locked", *_TURN),
+    ("lock timeout", *_TURN),
+    ('fatal: database "', "a database of that server", "create it with createdb, or check the URL"),
+    ("fatal: role", "a user of that server", "check the user in the URL"),
+    ("authentication failed", "a user and password that the server knows", "check the URL"),
+    ("permission denied", "a user that may create tables and write", "make the user owner of the database"),
+    ("connection", "a server that answers", "see that it runs; what was recorded before is still there"),
     ("", "a working database", "see the reason given"),
 )
 

@@ -1,7 +1,6 @@
-"""Small invented ledgers for the store's tests; run as a script it commits generations until it is killed."""
+"""Small invented ledgers for the store's tests; opens no database."""
 
 import random
-import sys
 from typing import Any
 
 import numpy as np
@@ -79,14 +78,3 @@ def random_generation(generation: int, num: int = 16) -> list[tuple[Blueprint, E
         results = [TaskResult(task="xor", seed=seed, score=score, fingerprint=shape) for seed in (0, 1)]
         found.append((blueprint, evaluation(blueprint, *results)))
     return found
-
-
-if __name__ == "__main__":
-    with Store.open(sys.argv[1], create=True) as store:
-        store.add_run(run_record())
-        last = store.last_generation("run")
-        number = 0 if last is None else last.generation + 1
-        print("ready", flush=True)
-        while True:
-            commit(store, number, random_generation(number))
-            number += 1

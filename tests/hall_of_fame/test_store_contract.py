@@ -1,6 +1,5 @@
 """The store's contract, for every database that it runs on; leaves files and crashes to their own tests."""
 
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ import ledgers
 import numpy as np
 import pytest
 from ledgers import ENGINE, TEMPORAL, XOR, commit, evaluation, human_blueprints, run_record
-from sqlalchemy import create_engine, text
 
 from blueprints import Blueprint
 from crucible.evaluation import Evaluation, TaskResult
@@ -18,7 +16,6 @@ from crucible.reward import reward
 from curricula.suites import task_named
 from curricula.task import Task
 from curricula.xor import Xor
-from hall_of_fame.database import parse_url
 from hall_of_fame.errors import StoreError, UnknownBlueprintError
 from hall_of_fame.library import Library
 from hall_of_fame.records import CandidateRecord, GenerationRecord, TaskRecord
@@ -442,19 +439,12 @@ class TestSQLite(StoreContract):
             yield store
 
 
-@pytest.mark.skipif("TAMIYO_TEST_POSTGRES_URL" not in os.environ, reason="no PostgreSQL server is named")
 class TestPostgreSQL(StoreContract):
-    """PostgreSQL; the database that TAMIYO_TEST_POSTGRES_URL names is emptied."""
+    """PostgreSQL in a database of its own."""
 
     @pytest.fixture
-    def store(self):
-        url = os.environ["TAMIYO_TEST_POSTGRES_URL"]
-        engine = create_engine(parse_url(url))
-        with engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-        engine.dispose()
-        with Store.open(url, create=True) as store:
+    def store(self, postgres_url: str):
+        with Store.open(postgres_url, create=True) as store:
             store.add_run(run_record())
             yield store
 

@@ -3,8 +3,11 @@
 import importlib.util
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ import torch
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, compile_blueprint, parse
 from blueprints.explanations import EXPLANATIONS
 from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
+from hall_of_fame import database
 from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.store import Store
 from tamiyo.cli import main
@@ -345,6 +349,32 @@ def test_a_library_that_cannot_be_opened_is_one_line(tamiyo, tmp_path: Path) -> 
         assert done.err.startswith("tamiyo list: ")
         assert part in done.err
     assert not Path("no.db").exists()
+
+
+def test_a_library_that_is_locked_newer_empty_or_away_is_one_line(
+    tamiyo, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    newer, empty = tmp_path / "newer.db", tmp_path / "empty.db"
+    empty.touch()
+    shutil.copy(library, newer)
+    with closing(sqlite3.connect(newer)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    pytest.importorskip("psycopg", reason="no PostgreSQL: its driver is not installed (the extra 'postgres')")
+    with closing(sqlite3.connect(library, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        for named, part in (
+            (library, "database is locked; expected a database free within"),
+            (newer, "open it with the newer version of this package"),
+            (empty, "holds no ledger"),
+            (f"postgresql://me@/none?host={tmp_path}", "a server that answers; see that it runs"),
+        ):
+            done = tamiyo("list", "--library", named)
+            assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+            assert done.err.startswith("tamiyo list: ")
+            assert part in done.err
+    assert tamiyo("list", "--library", library).status == 0
 
 
 def test_tokens_of_another_language_are_one_line(tamiyo, tmp_path: Path, human: list[Blueprint]) -> None:

@@ -1,0 +1,32 @@
+"""Databases for the store's tests: files of SQLite, and a PostgreSQL server started for the session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import postgres_server
+import pytest
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Server]:
+    """Give a real server; skip, saying why, where there can be none."""
+    missing = postgres_server.missing()
+    if missing:
+        pytest.skip(missing)
+    with postgres_server.started() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: postgres_server.Server) -> Iterator[str]:
+    """Give the URL of an empty database of PostgreSQL."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def library_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return where a library may be created: on SQLite, and on PostgreSQL."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres_url")
+    return str(tmp_path / "library.db")
