@@ -116,7 +116,8 @@ def test_a_ledger_of_an_earlier_revision_keeps_every_row(library_url: str, revis
     engine.dispose()
     for name, rows in written.items():
         kept = [{column: row[column] for column in rows[0]} for row in found[name]]
-        assert kept == rows, f"{name} was changed by an upgrade from {revision}"
+        assert [row for row in rows if row not in kept] == [], f"{name} lost rows of revision {revision}"
+        assert len(kept) == len(rows) or name == "audit", f"{name} grew, and only the audit trail may"
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(library_url: str) -> None:

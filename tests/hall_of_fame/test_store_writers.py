@@ -124,7 +124,7 @@ def test_two_runs_write_into_a_new_library_at_once_without_loss(
     runs, num = ("a", "b"), 25
     at = time.time() + 0.5
     for run_id in runs:
-        crew.start(library_url, run_id, generations=num, at=at)
+        crew.start(library_url, run_id, generations=num, at=at, rest=0.02)
     heard = list(crew.hear_until_ended(len(runs)))
     assert [line["status"] for line in heard if line["event"] == "ended"] == [0, 0], heard
     order = [line["run_id"] for line in heard if line["event"] == "committed"]

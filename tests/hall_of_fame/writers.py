@@ -39,9 +39,19 @@ class Writers:
         )
         assert self.hear() == {"event": "ready"}
 
-    def start(self, url: str, run_id: str, *, generations: int = sys.maxsize, at: float = 0.0) -> int:
-        """Start a writer of `run_id` up to so many generations, at a moment of time.time(); return its id."""
-        order = {"url": url, "run_id": run_id, "generations": generations, "at": at}
+    def start(
+        self, url: str, run_id: str, *, generations: int = sys.maxsize, at: float = 0.0, rest: float = 0.0
+    ) -> int:
+        """Start a writer of a run and return its process id.
+
+        Args:
+            url: the library.
+            run_id: the run, which goes on where it stands.
+            generations: it ends with so many on record.
+            at: when it opens the library, as time.time() tells it.
+            rest: seconds before each generation, in which a search would train.
+        """
+        order = {"url": url, "run_id": run_id, "generations": generations, "at": at, "rest": rest}
         assert self._process.stdin is not None
         print(json.dumps(order), file=self._process.stdin, flush=True)
         heard = self.hear()
@@ -119,7 +129,7 @@ def assert_whole(store: Store, run_id: str) -> int:
     return num
 
 
-def _write(url: str, run_id: str, generations: int, at: float) -> None:
+def _write(url: str, run_id: str, generations: int, at: float, rest: float) -> None:
     """Write a run from where it stands."""
     pool()
     time.sleep(max(0.0, at - time.time()))
@@ -128,6 +138,7 @@ def _write(url: str, run_id: str, generations: int, at: float) -> None:
         last = store.last_generation(run_id)
         for number in range(0 if last is None else last.generation + 1, generations):
             judged = generation(run_id, number)
+            time.sleep(rest)
             _tell("begun", run_id, generation=number)
             ledgers.commit(store, number, judged, run_id=run_id, tasks=[XOR])
             _tell("committed", run_id, generation=number)
