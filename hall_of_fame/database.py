@@ -21,7 +21,8 @@ BUSY_TIMEOUT_S = 30.0
 #: The number of PostgreSQL's advisory lock that a writer holds, so that ledgers are written one at a time.
 WRITER_LOCK = 0x7A3170
 
-_SCRIPTS = Path(__file__).parent / "migrations"
+#: Where the migrations lie.
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_database(path_or_url: str | Path, *, create: bool) -> Engine:
@@ -192,7 +193,7 @@ def _bring_up_to_date(engine: Engine, create: bool) -> None:
             raw.close()
     with writing(engine) as connection:
         found = _revision(connection)
-        _upgrade(connection)
+        migrate(connection)
         if found not in (None, HEAD):
             audit.record(connection, "upgrade", counts={}, note=f"from schema {found} to {HEAD}")
 
@@ -211,16 +212,16 @@ def _revision(connection: Connection) -> str | None:
     return None
 
 
-def _upgrade(connection: Connection) -> None:
-    """Run the migrations that are missing, inside the caller's transaction."""
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations that are missing up to a revision, inside the caller's transaction."""
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as error:
         raise StoreError(
             f"{show(connection.engine.url)} has a schema that this version does not know ({error})",

@@ -23,6 +23,7 @@ from blueprints import (
 )
 from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.repair import repair
+from tamiyo.cli_library import add_library
 
 if TYPE_CHECKING:
     from crucible.evaluation import MeasuredLatency, TaskResult
@@ -357,6 +358,8 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("file", metavar="FILE.py", help="the file to write")
     exporting.add_argument("--force", action="store_true", help="replace the file if it exists")
     exporting.add_argument("--json", action="store_true", help="print a JSON object")
+
+    add_library(verbs, _with_library, _opened)
     return parser
 
 
