@@ -1,9 +1,9 @@
 """Puts the rows of archives and of other libraries into a library, in one transaction, or says why not.
 
 Rows are united by their keys: a row that comes twice is there once. A row that differs from the one on record
-under its key is refused, and nothing is written then. Some rows are facts of whoever was first, so what is on
-record stays: who found a blueprint, its measured latency on a device, its proof under a protocol. The trainings
-of a proof come and stay with it.
+under its key is refused, and nothing is written then. Some rows are facts of whoever was first, so what is
+on record stays: who found a blueprint, its measured latency on a device, its proof under a protocol. The
+trainings of a proof come and stay with it.
 """
 
 import math

@@ -1,15 +1,14 @@
-"""Archives: every row of every table comes back exactly; what was changed, cut off or stays shut is refused."""
+"""Archives: every row of every table comes back exactly; what was changed or stays shut is refused."""
 
 import gzip
 import hashlib
 import json
 import math
-import os
 import resource
 import signal
 import subprocess
 import sys
-import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledgers import commit, random_generation, run_record
-from sqlalchemy import JSON, Float, Integer, LargeBinary, Table, create_engine
+from sqlalchemy import JSON, Float, Integer, LargeBinary, Table, select
 
 from blueprints import LANGUAGE
 from hall_of_fame import archive, schema, sealing
@@ -42,8 +41,8 @@ def fill(path: Path | str, run_id: str = "run", *, seed: int = 0, num: int = 2) 
 
 @pytest.fixture
 def store(tmp_path: Path):
-    fill(tmp_path / "library.db")
-    with Store.open(tmp_path / "library.db") as store:
+    fill(tmp_path / "source.db")
+    with Store.open(tmp_path / "source.db") as store:
         yield store
 
 
@@ -68,7 +67,9 @@ def assert_refused(path: Path, *parts: str, passphrase: str | None = None) -> No
 
 
 @pytest.mark.parametrize("how", [{}, {"packed": False}, {"passphrase": PASSPHRASE}])
-def test_a_library_comes_back_row_by_row(store: Store, tmp_path: Path, library_url: str, how: dict) -> None:
+def test_a_library_comes_back_row_by_row(
+    store: Store, tmp_path: Path, library_url: str, how: dict[str, Any]
+) -> None:
     header = write(store, tmp_path / "file", **how)
     found = Archive(tmp_path / "file", how.get("passphrase"))
     assert found.header == header
@@ -102,10 +103,14 @@ def texts(length: int | None) -> st.SearchStrategy[str]:
 
 
 FLOATS = st.sampled_from(
-    [0.1 + 0.2, 5e-324, -2.2250738585072014e-308, 1.7976931348623157e308, math.inf, -math.inf, 1e23, -1 / 3]
+    [0.1 + 0.2, 5e-324, -2.2250738585072014e-308, 1.7976931348623157e308, math.inf, -math.inf, 1e23]
 ) | st.floats(allow_nan=False)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts(None),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts(None),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(None), inner, max_size=3),
     max_leaves=6,
 )
@@ -154,16 +159,18 @@ def test_any_row_of_any_table_comes_back_exactly(rows, tmp_path_factory: pytest.
                 connection.execute(table.insert(), values)
         write(store, folder / "file")
         restore(Archive(folder / "file"), folder / "b.db")
-        with Store.open(folder / "b.db") as other:
-            with reading(store.engine) as mine, reading(other.engine) as theirs:
-                for table, values in rows:
-                    query = table.select().order_by(*archive.key_columns(table))
-                    found = [repr(row) for row in mine.execute(query).all()]
-                    restored = [repr(row) for row in theirs.execute(query).all()]
-                    told = 1 if table is schema.audit else 0
-                    assert len(found) == len(values)
-                    assert len(restored) == len(values) + told
-                    assert set(found) <= set(restored)
+        with (
+            Store.open(folder / "b.db") as other,
+            reading(store.engine) as mine,
+            reading(other.engine) as theirs,
+        ):
+            for table, values in rows:
+                query = select(*columns(table)).order_by(*archive.key_columns(table))
+                found = [repr(row) for row in mine.execute(query)]
+                restored = [repr(row) for row in theirs.execute(query)]
+                assert len(found) == len(values)
+                assert len(restored) == len(values) + (table is schema.audit)
+                assert set(found) <= set(restored)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -0.0, 5e-324, 0.1 + 0.2])
@@ -180,26 +187,29 @@ def test_a_float_is_written_to_the_bit(number: float) -> None:
 
 
 def test_a_backup_is_of_one_moment_while_a_writer_goes_on(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "file"
     process = subprocess.Popen(
         [sys.executable, ledgers.__file__, store.name], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        seen = []
-        for number in range(4):
-            counts = write(store, tmp_path / f"{number}").counts
+        seen: list[int] = []
+        until = time.monotonic() + 200
+        while len(set(seen)) < 3 and time.monotonic() < until:
+            counts = write(store, path, replace=True).counts
             assert counts["candidates"] == 16 * counts["generations"]
-            trail = [json.loads(line) for line in gzip.open(tmp_path / f"{number}") if b'"verb"' in line]
-            assert sum(row["verb"] == "generation" for row in trail) == counts["generations"]
+            with gzip.open(path) as file:
+                verbs = [json.loads(line)["verb"] for line in file if line.startswith(b'{"table":"audit"')]
+            assert verbs.count("generation") == counts["generations"]
             seen.append(counts["generations"])
     finally:
         process.kill()
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-    assert seen[-1] > seen[0]
-    restore(Archive(tmp_path / "3"), tmp_path / "restored.db")
+    assert len(set(seen)) >= 3
+    assert restore(Archive(path), tmp_path / "restored.db").added["generations"] == seen[-1]
 
 
 def test_equal_libraries_have_equal_digests(store: Store, tmp_path: Path) -> None:
@@ -227,7 +237,7 @@ def test_a_changed_plain_file_is_refused(store: Store, tmp_path: Path) -> None:
     }.items():
         assert changed != whole, name
         path.write_bytes(changed)
-        assert_refused(path, "its rows were changed" if name != "the end" else "", "take another copy")
+        assert_refused(path, "its rows were changed", "take another copy")
 
 
 def test_a_file_that_was_cut_off_is_refused(store: Store, tmp_path: Path) -> None:
@@ -326,7 +336,7 @@ def test_rows_in_a_wrong_order_are_refused(store: Store, tmp_path: Path) -> None
     header = write(store, path, packed=False)
     lines = path.read_bytes().splitlines(keepends=True)[1:]
     for body, problem in (
-        (sorted(lines, key=lambda line: b'"table":"runs"' in line), "a row of runs, comes after "),
+        (sorted(lines, key=lambda line: b'"table":"audit"' in line), "a row of audit, comes after "),
         ([b'{"table":"cats","name":"Tama"}\n', *lines], "line 2 is no row of a table of schema"),
         ([lines[0].replace(b'"who"', b'"why"'), *lines[1:]], "line 2 is no row of a table of schema"),
     ):
@@ -359,7 +369,8 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(store: Sto
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
     try:
-        for how in ({}, {"packed": False}, {"passphrase": PASSPHRASE}):
+        ways: list[dict[str, Any]] = [{}, {"packed": False}, {"passphrase": PASSPHRASE}]
+        for how in ways:
             with pytest.raises(StoreError, match=r"cannot write .*; expected a folder with space"):
                 write(store, tmp_path / "file", **how)
     finally:
@@ -372,6 +383,6 @@ def test_without_the_library_that_encrypts_a_passphrase_is_one_line(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
-    with pytest.raises(StoreError, match="without the package 'cryptography'.*the extra 'backup'"):
+    with pytest.raises(StoreError, match=r"without the package 'cryptography'.*the extra 'backup'"):
         write(store, tmp_path / "file", passphrase=PASSPHRASE)
     assert not (tmp_path / "file").exists()
