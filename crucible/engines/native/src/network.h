@@ -37,6 +37,7 @@ struct Shape {
     long batch; // a multiple of BATCH_MULTIPLE
     int steps;
     int input_width;
+    long first_learning, end_learning; // places in the caller's order of the parameters that learn
 };
 
 class Network {
@@ -82,7 +83,7 @@ class Network {
                 i = scan_backward_from(i);
             } else if (node.y.slope && node.row->backward) {
                 const Columns all = all_columns(node.y, frame);
-                if (node.row->differentiate) node.row->differentiate(node, frame, all);
+                if (node.row->differentiate && !node.is_frozen) node.row->differentiate(node, frame, all);
                 node.row->backward(node, frame, all);
             }
         }
@@ -96,15 +97,12 @@ class Network {
         each_parameter([&](long flat_place, long place) { flat[flat_place] = To(packed[place]); });
     }
 
-    // Make the gradients zero of all parameters but those in [first, end) of the caller's order, which no
-    // node has in part.
-    void forget_slopes(long first, long end) {
+    // Make the gradients zero of all parameters that do not learn.
+    void forget_slopes() {
         for (long i = 0; i < shape_.num_records; ++i)
-            for (int b = 0; b < nodes_[i].num_blocks; ++b) {
-                const Block& block = nodes_[i].blocks[b];
-                if (block.flat < first || block.flat >= end)
-                    std::memset(weight_slopes(nodes_[i], b), 0, block.tap * block.taps * sizeof(S));
-            }
+            for (int b = 0; b < nodes_[i].num_blocks && nodes_[i].is_frozen; ++b)
+                std::memset(weight_slopes(nodes_[i], b), 0,
+                            nodes_[i].blocks[b].tap * nodes_[i].blocks[b].taps * sizeof(S));
     }
 
     // Multiply-adds of one forward pass, about.
@@ -144,7 +142,7 @@ class Network {
         for (int k = 0; k < MOST_INPUTS && record.inputs[k] >= 0; ++k) {
             Node& named = nodes_[record.inputs[k]];
             node.inputs[k] = named.is_input ? named.inputs[0] : &named;
-            node.wants[k] = node.inputs[k]->record->op != INPUT_ROW;
+            node.wants[k] = node.inputs[k]->is_told;
             node.num_inputs = k + 1;
         }
         node.is_input = node.row->reduces && node.inputs[0]->y.steps == 1;
@@ -161,11 +159,22 @@ class Network {
         node.parameters = parameters;
         if (node.row->declare) node.row->declare(node);
         place_blocks(i);
+        see_who_learns(node);
         if (node.row->saved) node.saved = arena_.take(node.row->saved(node, frame));
     }
 
+    // What neither learns nor depends on anything that does needs no gradient. Maps, and what runs step by
+    // step, take and pass on gradients in any case. No node has parameters of which only some learn.
+    void see_who_learns(Node& node) const {
+        const long flat = node.blocks[0].flat;
+        const bool learns = flat >= shape_.first_learning && flat < shape_.end_learning;
+        node.is_frozen = node.num_blocks && !learns;
+        node.is_told = (node.num_blocks && learns) || node.row->shape || node.record->scan;
+        for (int k = 0; k < node.num_inputs; ++k) node.is_told = node.is_told || node.wants[k];
+    }
+
     // Training needs only what its loss depends on.
-    bool is_computed(const Node& node) const { return !node.is_input && (node.y.slope || !trains_); }
+    bool is_computed(const Node& node) const { return !node.is_input && (node.is_read || !trains_); }
 
     void reserve(long padded) {
         if (widest_ < padded) widest_ = padded;
@@ -207,17 +216,26 @@ class Network {
 
     void plan_slopes() {
         hold_slot(last());
+        last().is_read = true;
         for (long i = shape_.num_records - 1; i >= 0; --i) {
             if (shape_.records[i].scan) {
                 i = plan_scan(i);
                 continue;
             }
             Node& node = nodes_[i];
+            if (!node.is_read) continue;
+            read_inputs(node);
             if (!node.y.slope) continue;
             // From the last input on, as kernels go: a first input may take over what the others still read.
             for (int k = node.num_inputs - 1; k >= 0; --k) plan_input(node, k);
             if (node.slot != NO_SLOT) slots_[node.slot].is_free = true;
         }
+    }
+
+    // The first map of a chain reads the width of what is mapped alone.
+    static void read_inputs(Node& node) {
+        for (int k = 0; k < node.num_inputs; ++k)
+            if (node.wants[k] || !node.row->shape) node.inputs[k]->is_read = true;
     }
 
     void plan_input(Node& node, int k) {
@@ -272,6 +290,7 @@ class Network {
         const int scan = shape_.records[last].scan;
         for (long i = last; i >= first; --i) {
             clear_and_hold(nodes_[i], scan);
+            read_inputs(nodes_[i]);
             if (nodes_[i].store) clear_and_hold(*nodes_[i].store, scan);
             for (int k = 0; k < nodes_[i].num_inputs; ++k) {
                 if (nodes_[i].wants[k]) clear_and_hold(*nodes_[i].inputs[k], scan);
@@ -308,7 +327,7 @@ class Network {
             for (long i = last; i >= first; --i)
                 nodes_[i].row->backward(nodes_[i], frame, columns_of_step(step));
         for (long i = first; i <= last; ++i)
-            if (nodes_[i].row->differentiate)
+            if (nodes_[i].row->differentiate && !nodes_[i].is_frozen)
                 nodes_[i].row->differentiate(nodes_[i], frame, all_columns(nodes_[i].y, frame));
         return first;
     }

@@ -51,6 +51,9 @@ struct Node {
     int num_inputs;
     bool is_input;           // whether it reduces a single step, and so is its input itself
     Node* store;             // of a state
+    bool is_read;            // whether the loss depends on it
+    bool is_frozen;          // whether it has parameters, and they do not learn
+    bool is_told;            // whether its gradient is wanted
     bool wants[MOST_INPUTS]; // whether an input's gradient is wanted
     bool adds[MOST_INPUTS];  // whether it is added to what is there
     Block blocks[MOST_BLOCKS];

@@ -171,8 +171,14 @@ class Job {
 
     static Shape shape_of(const Request& request, long job, int steps, long batch) {
         const int64_t first = request.record_starts[job];
-        return {request.records + first, request.record_starts[job + 1] - first, batch, steps,
-                request.input_width};
+        const int64_t* starts = request.parameter_starts + job;
+        return {request.records + first,
+                request.record_starts[job + 1] - first,
+                batch,
+                steps,
+                request.input_width,
+                request.num_frozen_first,
+                starts[1] - starts[0] - request.num_frozen_last};
     }
 
     // The number of packed parameters, which depends on neither batch nor steps.
@@ -200,9 +206,7 @@ class Job {
 
     // With a gradient of zero from the first step on, what is frozen stays as it is, to the bit.
     void freeze() {
-        const int64_t* starts = request_.parameter_starts + job_;
-        const long first = request_.num_frozen_first, last = request_.num_frozen_last;
-        if (first || last) train_.forget_slopes(first, starts[1] - starts[0] - last);
+        if (request_.num_frozen_first || request_.num_frozen_last) train_.forget_slopes();
     }
 
     // Whether the mean loss of the last steps, `step` included, is below the loss at which jobs stop.
@@ -292,7 +296,8 @@ static int32_t train(const Request& request, int64_t job, void* memory) {
 
 // The loss and gradients of one program on one batch.
 static int32_t differentiate(Question& q) {
-    const Shape shape{q.records, q.num_records, padded_to_lines(q.batch), q.steps, q.input_width};
+    const Shape shape{q.records, q.num_records, padded_to_lines(q.batch), q.steps, q.input_width, 0,
+                      q.num_parameters};
     void* memory = nullptr;
     long num_parameters = 0;
     for (int pass = 0; pass < 2; ++pass) {
