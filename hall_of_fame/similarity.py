@@ -6,6 +6,9 @@ ignores rotation and scale. Its plain estimate is biased upwards when features a
 independent representations then average 0. Representational similarity analysis (Kriegeskorte et al. 2008)
 correlates the distances between examples instead.
 
+A fingerprint is a mean over time, and most of it is what any slot hands on: the mean of what came in.
+`emphasised` turns that part down, so that what a blueprint makes of its input decides.
+
 Axes: N candidates, M archive entries, P probes, D width (E in the archive).
 """
 
@@ -19,6 +22,13 @@ _CONSTANT = 1e-4
 _STRUCTURELESS = 1e-6
 #: Candidates compared at once; bounds the memory.
 _CHUNK = 128
+#: What is left of the part of a fingerprint that is linear in the mean input. Not 0: a blueprint that is
+#: linear throughout has nothing else to be known by.
+_LINEAR_PART = 0.05
+#: Singular values are raised to this power, so that the first few directions are not all that counts.
+_FLATTENING = 0.5
+#: Singular value, relative to the largest, under which a direction is rounding.
+_NOISE = 1e-3
 
 
 def cka(candidates: torch.Tensor, archive: torch.Tensor) -> torch.Tensor:
@@ -49,31 +59,68 @@ def rsa(candidates: torch.Tensor, archive: torch.Tensor) -> torch.Tensor:
     return torch.cat(rows)
 
 
+def emphasised(fingerprints: torch.Tensor, probe: torch.Tensor, input_width: int) -> torch.Tensor:
+    """Return `[N, P, D]` fingerprints with what tells blueprints apart made larger; NaN stays NaN.
+
+    Of sequences, what is linear in an example's mean input over time is scaled by 0.05; what a slot hands on
+    unchanged is linear in it, and so alike in all. Then singular values are replaced by their roots.
+
+    Args:
+        fingerprints: `[N, P, D]`, means over time of a slot's output.
+        probe: the task's probe set, `[P, T, F]`, or `[P, T]` symbols.
+        input_width: F, or how many symbols there are.
+    """
+    x_NPD = fingerprints.double()
+    finite_N = _is_finite(x_NPD)[:, None, None]
+    x_NPD = torch.where(finite_N, x_NPD, 0.0)
+    x_NPD = x_NPD / x_NPD.abs().amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    x_NPD = x_NPD - x_NPD.mean(dim=1, keepdim=True)
+    if probe.shape[1] > 1:
+        basis_PF = _span(_mean_input(probe, input_width))
+        x_NPD = x_NPD - (1 - _LINEAR_PART) * (basis_PF @ (basis_PF.T @ x_NPD))
+    return torch.where(finite_N, _flattened(x_NPD), torch.nan).float()
+
+
+def alike(candidates: Sequence[torch.Tensor], archive: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return `[N, M]`: the mean CKA over tasks, of those on which both have a finite representation; else 0.
+
+    Args:
+        candidates: `[N, P, D]` a task.
+        archive: `[M, P, E]` a task, in the same order of tasks; P may differ between them.
+    """
+    total = candidates[0].new_zeros(len(candidates[0]), len(archive[0]))
+    num_tasks = torch.zeros_like(total)
+    for of_candidates, of_archive in zip(candidates, archive, strict=True):
+        total += cka(of_candidates, of_archive)
+        num_tasks += _is_finite(of_candidates)[:, None] & _is_finite(of_archive)[None]
+    return total / num_tasks.clamp_min(1)
+
+
 def redundancy(
     blueprint_ids: Sequence[str],
-    fingerprints: torch.Tensor,
+    fingerprints: Sequence[torch.Tensor],
     *,
     known_ids: Collection[str],
-    snapshot: torch.Tensor,
+    snapshot: Sequence[torch.Tensor],
 ) -> list[float]:
     """Return how little each blueprint of a batch adds, in [0, 1].
 
-    1 for a blueprint that is isomorphic to a known one or to an earlier one of the batch; for any other the
-    highest CKA against the snapshot, 0 when that is empty.
+    1 for a blueprint that is isomorphic to a known one or to an earlier one of the batch; for any other how
+    alike the nearest of the snapshot is in function, 0 when that is empty. How alike it is in structure
+    (structure.py) does not count: it foretells function too little (docs/novelty.md).
 
     Args:
         blueprint_ids: canonical ids of the batch, in order.
-        fingerprints: `[N, P, D]`, trained representations of the batch; NaN where there is none.
+        fingerprints: `[N, P, D]` a task, `emphasised` trained representations of the batch; NaN where there
+            is none.
         known_ids: canonical ids of the hall of fame.
-        snapshot: `[M, P, E]`, trained representations of the hall of fame as it stood for this generation.
+        snapshot: `[M, P, E]` a task, those of the hall of fame as it stood for this generation; likewise.
     """
-    assert len(blueprint_ids) == len(fingerprints), (
-        f"{len(blueprint_ids)} ids, {len(fingerprints)} fingerprints"
-    )
+    counts = {len(of_task) for of_task in fingerprints}
+    assert counts == {len(blueprint_ids)}, f"{len(blueprint_ids)} ids, {counts} fingerprints"
     seen = set(known_ids)
-    highest = (
-        cka(fingerprints, snapshot).amax(dim=1).tolist() if len(snapshot) else [0.0] * len(blueprint_ids)
-    )
+    similarity_NM = alike(fingerprints, snapshot)
+    highest = similarity_NM.amax(dim=1).tolist() if len(snapshot[0]) else [0.0] * len(blueprint_ids)
     values = []
     for blueprint_id, similarity in zip(blueprint_ids, highest, strict=True):
         values.append(1.0 if blueprint_id in seen else similarity)
@@ -81,10 +128,36 @@ def redundancy(
     return values
 
 
+def _is_finite(x_NPD: torch.Tensor) -> torch.Tensor:
+    return torch.isfinite(x_NPD).all(dim=2).all(dim=1)
+
+
+def _mean_input(probe: torch.Tensor, input_width: int) -> torch.Tensor:
+    """Return `[P, F]`: each example's mean input over time; of symbols, how often each occurs."""
+    if not probe.is_floating_point():
+        probe = torch.nn.functional.one_hot(probe.long(), input_width)
+    return probe.double().mean(dim=1)
+
+
+def _span(x_PF: torch.Tensor) -> torch.Tensor:
+    """Return an orthonormal basis of what the centred columns span."""
+    u, s, _ = torch.linalg.svd(x_PF - x_PF.mean(dim=0), full_matrices=False)
+    return u[:, s > _NOISE * s.max()]
+
+
+def _flattened(x_NPD: torch.Tensor) -> torch.Tensor:
+    """Return centred representations with their singular values' roots, rotated; what is noise is 0."""
+    square_ND, rotation_NDD = torch.linalg.eigh(x_NPD.transpose(1, 2) @ x_NPD)
+    largest_N = square_ND.amax(dim=1, keepdim=True)
+    kept_ND = (square_ND > _NOISE**2 * largest_N) & (largest_N > _CONSTANT**2)
+    power = (_FLATTENING - 1) / 2
+    scale_ND = torch.where(kept_ND, square_ND.clamp_min(torch.finfo(torch.float64).tiny) ** power, 0.0)
+    return (x_NPD @ rotation_NDD) * scale_ND[:, None, :]
+
+
 def _unit(x_NPD: torch.Tensor) -> torch.Tensor:
     """Return representations centred over the probes and scaled to norm 1; all 0 where constant."""
-    finite_N = torch.isfinite(x_NPD).all(dim=2).all(dim=1)
-    x_NPD = torch.where(finite_N[:, None, None], x_NPD, 0.0).double()
+    x_NPD = torch.where(_is_finite(x_NPD)[:, None, None], x_NPD, 0.0).double()
     x_NPD = x_NPD / x_NPD.abs().amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
     x_NPD = x_NPD - x_NPD.mean(dim=1, keepdim=True)
     norm_N = x_NPD.square().sum(dim=(1, 2)).sqrt()[:, None, None]

@@ -23,8 +23,9 @@ from curricula.task import Task
 from curricula.user_tasks import source_hash
 from curricula.weights import counted_weights
 from hall_of_fame.records import Snapshot, TaskRecord
-from hall_of_fame.similarity import redundancy
+from hall_of_fame.similarity import emphasised, redundancy
 from hall_of_fame.store import Store
+from hall_of_fame.structure import features, similarity
 
 Tokens = tuple[str, ...]
 #: How the reason of a rejected training begins where a rule was broken.
@@ -73,6 +74,8 @@ class Judgement:
         snapshot: the hall of fame that redundancy was measured against.
         seconds: time of each phase: `parse`, `evaluate`, `reward`.
         reseeded: the reward before its fresh seeds, for the id of each of the best that got some.
+        likenesses: how alike in structure the nearest entry of that hall of fame is, by blueprint id; none
+            while it is empty.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -80,6 +83,7 @@ class Judgement:
     snapshot: Snapshot
     seconds: dict[str, float]
     reseeded: Mapping[str, float] = field(default_factory=dict)
+    likenesses: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +169,7 @@ class Judge:
         )
         evidence = self._evidence(blueprints, tasks, known, trained)
         spent = blueprints.keys() - trained.keys()
-        redundancies = self._redundancies(list(evidence.values()), tasks[-1], snapshot, spent)
+        redundancies = self._redundancies(list(evidence.values()), tasks, snapshot, spent)
         verdicts = self._verdicts(programs, parsed, evidence, redundancies, tasks, known)
         clock.lap("reward")
         before = self._best_rewards(verdicts)
@@ -184,6 +188,7 @@ class Judge:
             snapshot=snapshot,
             seconds=clock.seconds,
             reseeded={id_: before[id_] for id_ in fresh},
+            likenesses=self._likenesses(blueprints, snapshot),
         )
 
     def _parse(self, tokens: Tokens) -> Blueprint | BlueprintError:
@@ -242,24 +247,38 @@ class Judge:
         return {id_: first[id_] for id_ in ranked[: round(self.reseed_share * len(ranked))]}
 
     def _redundancies(
-        self, evaluations: Sequence[Evaluation], task: Task, snapshot: Snapshot, spent: Set[str]
+        self, evaluations: Sequence[Evaluation], tasks: Sequence[Task], snapshot: Snapshot, spent: Set[str]
     ) -> dict[str, float]:
-        """Return, for each distinct blueprint, 1 when the hall of fame holds it, else its nearest CKA.
+        """Return, for each distinct blueprint, 1 if the hall of fame holds it, else its nearest in function.
 
         One whose seeds are all `spent` brings no evidence at all any more, so it is redundant too.
         """
         if not evaluations:
             return {}
-        shape = (len(task.probe()), self.crucible.width)
-        prints = np.stack([_fingerprint(evaluation, task, shape) for evaluation in evaluations])
-        hall = list(snapshot.fingerprints.get(task.name, {}).values())
+        candidates, hall = [], []
+        for task in tasks:
+            nothing = np.full((len(task.probe()), self.crucible.width), np.nan, np.float32)
+            known = snapshot.fingerprints.get(task.name, {})
+            prints = [_fingerprint(evaluation, task, nothing) for evaluation in evaluations]
+            prints += [known.get(entry.id, nothing) for entry in snapshot.entries]
+            seen = emphasised(torch.from_numpy(np.stack(prints)), task.probe(), task.input_width)
+            candidates.append(seen[: len(evaluations)])
+            hall.append(seen[len(evaluations) :])
         values = redundancy(
             [evaluation.blueprint_id for evaluation in evaluations],
-            torch.from_numpy(prints),
+            candidates,
             known_ids=snapshot.ids | spent,
-            snapshot=torch.from_numpy(np.stack(hall)) if hall else torch.empty(0, *shape),
+            snapshot=hall,
         )
         return {e.blueprint_id: value for e, value in zip(evaluations, values, strict=True)}
+
+    def _likenesses(self, blueprints: Mapping[str, Blueprint], snapshot: Snapshot) -> dict[str, float]:
+        """Return how alike in structure the nearest entry of the hall of fame is, by id; none without one."""
+        if not blueprints or not snapshot.entries:
+            return {}
+        hall = features([parse(e.tokens, self.language).graph for e in snapshot.entries], self.language)
+        own = features([blueprint.graph for blueprint in blueprints.values()], self.language)
+        return dict(zip(blueprints, similarity(own, hall).max(axis=1).tolist(), strict=True))
 
     def _verdicts(
         self,
@@ -314,12 +333,12 @@ class Judge:
         )
 
 
-def _fingerprint(evaluation: Evaluation, task: Task, shape: tuple[int, int]) -> np.ndarray:
-    """Return the first fingerprint on `task`, NaN where there is none."""
+def _fingerprint(evaluation: Evaluation, task: Task, nothing: np.ndarray) -> np.ndarray:
+    """Return the first fingerprint on `task`, `nothing` where there is none."""
     for result in evaluation.results:
         if result.task == task.name and result.fingerprint is not None:
             return result.fingerprint.astype(np.float32)
-    return np.full(shape, np.nan, np.float32)
+    return nothing
 
 
 class _Clock:

@@ -35,6 +35,7 @@ def generation_metrics(judgement: Judgement, tasks: Sequence[Task]) -> dict[str,
         **_seed_metrics([v.evaluation for v in distinct if v.evaluation], tasks),
         **_reseed_metrics(judgement, distinct),
         **_term_metrics(valid),
+        **_novelty_metrics(judgement, distinct),
         **_count_metrics(verdicts),
     }
 
@@ -112,6 +113,19 @@ def _reseed_metrics(judgement: Judgement, distinct: Sequence[Verdict]) -> dict[s
 def _term_metrics(valid: Sequence[Verdict]) -> dict[str, float]:
     terms: list[Mapping[str, float]] = [asdict(v.reward.terms) for v in valid if v.reward.terms is not None]
     return {f"term_{name}_mean": fmean(row[name] for row in terms) for name in (terms[0] if terms else ())}
+
+
+def _novelty_metrics(judgement: Judgement, distinct: Sequence[Verdict]) -> dict[str, float]:
+    """Return the mean novelty, against the hall of fame, of the generation's distinct blueprints.
+
+    In structure, 1 less the similarity to the nearest entry, absent while there is none; in function, 1 less
+    the redundancy.
+    """
+    redundancies = [v.reward.terms.redundancy for v in distinct if v.reward.terms is not None]
+    metrics = {"novelty_functional_mean": 1 - fmean(redundancies)} if redundancies else {}
+    if judgement.likenesses:
+        metrics["novelty_structural_mean"] = 1 - fmean(judgement.likenesses.values())
+    return metrics
 
 
 def _count_metrics(verdicts: Sequence[Verdict]) -> dict[str, int]:

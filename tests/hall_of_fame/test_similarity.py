@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hall_of_fame.similarity import cka, redundancy, rsa
+from hall_of_fame.similarity import alike, cka, emphasised, redundancy, rsa
 
 
 def gaussians(num: int, probes: int = 64, width: int = 8, *, seed: int = 0) -> torch.Tensor:
@@ -108,16 +108,66 @@ def test_empty_sides_give_empty_matrices():
 
 def test_redundancy_is_one_for_known_and_repeated_ids_and_cka_for_the_rest():
     batch, snapshot = related(4, 8, seed=1), related(3, 8, seed=11)
-    values = redundancy(["a", "b", "a", "c"], batch, known_ids={"c"}, snapshot=snapshot)
+    values = redundancy(["a", "b", "a", "c"], [batch], known_ids={"c"}, snapshot=[snapshot])
     highest = cka(batch, snapshot).amax(dim=1)
     assert values == [pytest.approx(highest[0].item()), pytest.approx(highest[1].item()), 1.0, 1.0]
 
 
 def test_redundancy_against_an_empty_snapshot_is_zero_but_for_repeats():
-    values = redundancy(["a", "b", "a"], gaussians(3), known_ids=(), snapshot=gaussians(0))
+    values = redundancy(["a", "b", "a"], [gaussians(3)], known_ids=(), snapshot=[gaussians(0)])
     assert values == [0.0, 0.0, 1.0]
 
 
 def test_a_blueprint_without_a_fingerprint_is_redundant_to_nothing():
     batch = torch.full((1, 64, 8), math.nan)
-    assert redundancy(["a"], batch, known_ids=(), snapshot=gaussians(2)) == [0.0]
+    assert redundancy(["a"], [batch], known_ids=(), snapshot=[gaussians(2)]) == [0.0]
+
+
+def test_how_alike_is_the_mean_over_the_tasks_that_both_were_seen_on():
+    one, other = related(2, 8, seed=1), related(2, 8, seed=5)
+    archive = related(3, 8, seed=11)
+    other[1] = math.nan
+    values = alike([one, other], [archive, archive])
+    expected = torch.stack([(cka(one, archive)[0] + cka(other, archive)[0]) / 2, cka(one, archive)[1]])
+    torch.testing.assert_close(values, expected)
+
+
+def test_what_a_slot_hands_on_of_its_mean_input_hides_nothing():
+    """Two functions of a stream look alike while most of both is its mean; a linear slot is known by it."""
+    probe = gaussians(64, 6, 3, seed=1)
+    mean = (probe.mean(dim=1) @ gaussians(1, 3, 8, seed=2)[0])[None]
+    own = gaussians(2, seed=3)
+    own = own - own.mean(dim=1, keepdim=True)
+    prints = torch.cat([10 * mean + own, mean, mean @ torch.linalg.qr(gaussians(1, 8, 8, seed=4)[0])[0]])
+    assert cka(prints, prints)[0, 1] > 0.9
+    values = cka(found := emphasised(prints, probe, 3), found)
+    assert values[0, 1] < 0.3
+    assert values[2, 3] == pytest.approx(1.0, abs=1e-4)
+    assert values[0, 2] < 0.5
+
+
+def test_emphasis_by_hand_on_a_single_step():
+    """Nothing is taken away, and singular values 4 and 1 become 2 and 1 up to the scale and a rotation."""
+    left, _ = torch.linalg.qr(torch.cat([torch.ones(16, 1), gaussians(1, 16, 2, seed=1)[0]], dim=1))
+    left = left[:, 1:]
+    rotation, _ = torch.linalg.qr(gaussians(1, 2, 2, seed=2)[0])
+    (found,) = emphasised((left * torch.tensor([4.0, 1.0]) @ rotation + 7.0)[None], left[:, None, :], 2)
+    expected = left * torch.tensor([2.0, 1.0])
+    gram = found @ found.T
+    torch.testing.assert_close(gram / gram.norm(), (e := expected @ expected.T) / e.norm(), atol=1e-5, rtol=0)
+
+
+def test_emphasis_of_symbols_leaves_constant_and_missing_ones_similar_to_nothing():
+    probe = torch.randint(0, 5, (64, 7), generator=torch.Generator().manual_seed(0))
+    prints = gaussians(4)
+    prints[0], prints[1] = 3.7, math.nan
+    found = emphasised(prints, probe, 5)
+    assert torch.isnan(found[1]).all()
+    values = cka(found, found)
+    assert (values[:2] == 0).all()
+    torch.testing.assert_close(values.diagonal()[2:], torch.ones(2), atol=1e-4, rtol=0)
+    counts = (
+        torch.nn.functional.one_hot(probe, 5).double().mean(dim=1) @ gaussians(1, 5, 8, seed=9)[0].double()
+    )
+    mixed = (counts[None] + 0.05 * prints[2:3]).float()
+    assert cka(mixed, prints[2:3]) < 0.3 < cka(emphasised(mixed, probe, 5), found[2:3])

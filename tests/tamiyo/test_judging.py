@@ -249,6 +249,29 @@ def test_isomorphic_and_known_programs_are_fully_redundant(judge):
     assert 0.0 < other.reward.terms.redundancy < 1.0
 
 
+def test_novelty_in_structure_and_function_is_a_mean_over_distinct_blueprints(judge):
+    first = judge.judge([A, SAME_AS_A], [XOR])
+    assert "novelty_structural_mean" not in generation_metrics(first, [XOR])
+    assert generation_metrics(first, [XOR])["novelty_functional_mean"] == 1.0
+    commit(judge, first, 0)
+    second = judge.judge([A, MLP, MLP, BROKEN], [XOR])
+    metrics = generation_metrics(second, [XOR])
+    a, mlp = (second.likenesses[verdict.blueprint.id] for verdict in second.verdicts[:2])
+    assert a == 1.0 > mlp > 0.0
+    assert metrics["novelty_structural_mean"] == pytest.approx((1 - mlp) / 2)
+    redundancy = second.verdicts[1].reward.terms.redundancy
+    assert metrics["novelty_functional_mean"] == pytest.approx((1 - redundancy) / 2)
+
+
+def test_redundancy_is_a_mean_over_the_tasks_that_both_were_seen_on(judge):
+    temporal = dataclasses.replace(task_named("temporal"), epochs=2)
+    values = []
+    for tasks in ([XOR], [XOR, temporal]):
+        commit(judge, judge.judge([A], [XOR]), len(values))
+        values.append(judge.judge([MLP], tasks).verdicts[0].reward.terms.redundancy)
+    assert values[0] == values[1], "the hall of fame was never seen on the second task"
+
+
 def test_what_is_not_a_blueprint_earns_minus_one_and_its_rule_is_counted(judge):
     judgement = judge.judge([BROKEN, MLP, MLP], [XOR])
     metrics = generation_metrics(judgement, [XOR])
