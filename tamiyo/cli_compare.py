@@ -112,7 +112,7 @@ def print_comparison(found: Comparison) -> None:
     table.add_column("")
     for name in (first.id[:12], second.id[:12], "second - first"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in (*_cost_rows(found), *_task_rows(found)):
+    for row in (*_cost_rows(found), *_proof_rows(found), *_task_rows(found)):
         table.add_row(*row)
     console = Console()
     console = Console(width=console.width if console.is_terminal else _WIDTH)
@@ -224,6 +224,17 @@ def _cost_rows(found: Comparison) -> list[tuple[str, ...]]:
         rows.append(_row(name, times[0].get(place), times[1].get(place), ",.1f"))
     rows.append(_row("performance", first.performance, second.performance, ".3f"))
     rows.append(_row("best reward", first.reward, second.reward, ".3f"))
+    return rows
+
+
+def _proof_rows(found: Comparison) -> list[tuple[str, ...]]:
+    """Return where both stand, and what their proofs found where there is one."""
+    standings = [entry.standing for entry in found.entries]
+    rows = [("status", *(standing.status for standing in standings), "")]
+    proofs = [standing.proof for standing in standings]
+    if any(proofs):
+        texts = ["-" if p is None else f"{p.mean:.3f} [{p.low:.3f}, {p.high:.3f}]" for p in proofs]
+        rows.append(("proved anew", *texts, _row("", *(p and p.mean for p in proofs), form=".3f")[-1]))
     return rows
 
 

@@ -10,7 +10,8 @@ import torch
 
 from blueprints import Blueprint, edit_distance, parse
 from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
-from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
+from hall_of_fame.proofs import ProofBook
+from hall_of_fame.records import CandidateRecord, Proof, RunRecord, TaskRecord
 from hall_of_fame.similarity import cka
 from hall_of_fame.store import Store
 from tamiyo.cli import main
@@ -84,6 +85,11 @@ def library(tmp_path: Path) -> Path:
     return path
 
 
+def table(printed: str) -> dict[str, list[str]]:
+    """Return the words of each row by what stands first."""
+    return {line.split("  ")[0].strip(): line.split() for line in printed.splitlines()}
+
+
 @pytest.fixture
 def compare(capsys: pytest.CaptureFixture[str], library: Path):
     """Return a function that compares two blueprints of the library."""
@@ -131,11 +137,13 @@ def test_the_edits_turn_the_first_program_into_the_second(compare) -> None:
 def test_the_table_puts_both_and_their_difference_side_by_side(compare) -> None:
     done = compare(FIRST.id, SECOND.id)
     assert (done.status, done.err) == (0, "")
-    rows = {line.split("  ")[0].strip(): line.split() for line in done.out.splitlines() if line.strip()}
+    rows = table(done.out)
     assert rows["parameters"][1:] == ["100", "1,100", "+1,000"]
     assert rows["FLOPs"][1:] == ["2,000", "22,000", "+20,000"]
     assert rows["nodes"][1:] == ["5", "7", "+2"]
     assert rows["latency, us measured on cpu/a, width 16"][-3:] == ["12.5", "-", "-"]
+    assert rows["status"][1:] == ["candidate", "candidate"]
+    assert "proved anew" not in rows
     assert rows["best reward"][2:] == ["0.500", "0.750", "+0.250"]
     assert rows["temporal"][1:] == ["0.750,", "1", "seed", "-", "-"]
     assert "0.600 [0.000, 1.000], 2 seeds" in done.out
@@ -144,6 +152,32 @@ def test_the_table_puts_both_and_their_difference_side_by_side(compare) -> None:
     assert "CKA on temporal" not in done.out
     shown = done.out.splitlines()[-1]
     assert shown.startswith("RES_START [-CONV1D KERNEL_5 CHANNELS_IN-] {+LOOP_START REPEAT_2+} GELU")
+
+
+def test_a_proof_is_told_with_its_interval(compare, library: Path) -> None:
+    proof = Proof(
+        blueprint_id=SECOND.id,
+        protocol="demo",
+        settings={},
+        run_id="demo",
+        generation=0,
+        created="2026-01-02T00:00:00+00:00",
+        rank=1,
+        search_score=0.8,
+        search_trainings=3,
+        mean=0.625,
+        low=0.5,
+        high=0.75,
+        mean_as_searched=0.6,
+        floor=0.0,
+        verdict="entered",
+    )
+    with Store.open(library) as store:
+        assert ProofBook(store).add(proof, {}, [])
+    rows = table(compare(FIRST.id, SECOND.id).out)
+    assert rows["status"][1:] == ["candidate", "entrant"]
+    assert rows["proved anew"][2:] == ["-", "0.625", "[0.500,", "0.750]", "-"]
+    assert table(compare(SECOND.id, SECOND.id).out)["proved anew"][-1] == "+0.000"
 
 
 def test_a_blueprint_is_the_same_as_itself_and_an_untrained_one_has_no_figures(compare) -> None:
