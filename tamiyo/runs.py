@@ -38,8 +38,8 @@ class RunFolder:
     """The files of one run.
 
     `config.yaml`, `environment.json`, `metrics.jsonl` (a line a generation), `summary.json`, `library.db`,
-    `latency_table.json`, `report.html`, `curves.png`, `checkpoints/`, `wandb/`, and with tasks of the user's
-    own `user_tasks.py`, the file as it was when the run was started.
+    `latency_table.json`, `report.html`, `curves.png`, `checkpoints/`, with a tracker `ledger.jsonl.gz` and
+    `wandb/`, and with tasks of the user's own `user_tasks.py`, the file as it was when the run was started.
     """
 
     path: Path
@@ -109,6 +109,11 @@ class RunFolder:
     def database(self) -> Path:
         """The run's own database."""
         return self.path / "library.db"
+
+    @property
+    def ledger(self) -> Path:
+        """What the run put on record, as trackers get it."""
+        return self.path / "ledger.jsonl.gz"
 
     @property
     def latency_table(self) -> Path:

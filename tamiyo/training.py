@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from hall_of_fame.archive import write as write_archive
 
 from architect.corpus import build_corpus
 from architect.language_space import LanguageSpace
@@ -75,7 +78,14 @@ def train(config: Config, folder: RunFolder) -> dict[str, Any]:
             progress.say("drawing the report")
             with folder.writing(folder.path / "report.html"):
                 write_report(folder.path, rows, entries, summary, language=language)
+        tracker.log_ledger(partial(_written_ledger, store, folder))
     return summary
+
+
+def _written_ledger(store: Store, folder: RunFolder) -> Path:
+    """Write what the run has put on record, as `tamiyo library import` reads it, and return the file."""
+    write_archive(store, folder.ledger, run_id=folder.run_id, replace=True)
+    return folder.ledger
 
 
 @dataclass(frozen=True, slots=True)

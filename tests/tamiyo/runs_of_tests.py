@@ -42,3 +42,11 @@ def lines(folder: Path) -> list[dict]:
     """Return the metrics of a run, fields of time aside."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if not k.endswith(("_s", "_per_s"))} for row in rows]
+
+
+def wandb_records(folder: Path) -> list[dict]:
+    """Return what the only offline run in a folder recorded, as `wandb leet inspect` prints it."""
+    (run,) = folder.glob("wandb/offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in printed.stdout.splitlines()]

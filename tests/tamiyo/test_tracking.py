@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import wandb
+from runs_of_tests import wandb_records
 from wandb.errors import CommError
 from wandb.sdk.mailbox import MailboxClosedError
 
@@ -36,14 +37,6 @@ ENTRY = Entry(
 )
 
 
-def records(folder: Path) -> list[dict]:
-    """Return what the only offline run in a folder recorded, as `wandb leet inspect` prints it."""
-    (run,) = folder.glob("wandb/offline-run-*")
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in printed.stdout.splitlines()]
-
-
 def artifact(lines: list[dict], kind: str) -> dict[str, Path]:
     """Return the files of the only artifact of a kind, by their names in it."""
     (found,) = [of for line in lines if (of := line.get("artifact")) and of["type"] == kind]
@@ -65,7 +58,7 @@ def test_an_offline_run_holds_config_curves_and_the_table(tmp_path: Path, capfd:
     tracker.finish()
 
     assert capfd.readouterr() == ("", "")
-    lines = records(tmp_path)
+    lines = wandb_records(tmp_path)
     (run,) = [line["run"] for line in lines if line["type"] == "run"]
     assert run["config"]["update"].items() >= {"seed": 3, "run": {"dir": "x"}}.items()
     assert (run["project"], run["run_id"], run["display_name"]) == ("demo", "a-run-1", "a run:1")
@@ -96,7 +89,7 @@ def test_an_offline_run_holds_the_ledger_as_it_was_written(tmp_path: Path, capfd
     tracker.finish()
 
     assert capfd.readouterr() == ("", "")
-    (of,) = [line["artifact"] for line in records(tmp_path) if line["type"] == "artifact"]
+    (of,) = [line["artifact"] for line in wandb_records(tmp_path) if line["type"] == "artifact"]
     assert (of["name"], of["type"]) == ("ledger-a-run-1", "ledger")
     (content,) = of["manifest"]["contents"]
     assert (content["path"], content["local_path"]) == ("ledger.jsonl", str(tmp_path / "ledger.jsonl"))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs_of_tests import ROOT, SMALL, finish, lines, start
+from runs_of_tests import ROOT, SMALL, finish, lines, start, wandb_records
 
 from crucible.devices import device_model
 from crucible.latency import LatencyTable
 from hall_of_fame.store import Store
+from tamiyo.cli import main as cli
 from tamiyo.launch import main
 from tamiyo.runs import RunFolder
 
@@ -71,6 +72,24 @@ def test_a_run_leaves_its_files_and_passes_its_stages(finished):
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["packages"]["torch"]
     assert environment["code_version"]
+
+
+def test_what_a_run_gives_to_wandb_makes_a_library_like_its_own(finished, tmp_path, latency, monkeypatch):
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "600")
+    folder = tmp_path / "tracked"
+    settings_ = (*settings(latency), f"run.dir={folder}", "tracking.wandb=offline", "budget.generations=1")
+    code, _, err = finish(start(*settings_))
+    assert (code, "W&B is off" in err) == (0, False), err
+    artifacts = [line["artifact"] for line in wandb_records(folder) if line["type"] == "artifact"]
+    (ledger,) = [artifact for artifact in artifacts if artifact["type"] == "ledger"]
+    (content,) = ledger["manifest"]["contents"]
+    assert not (finished / content["path"]).exists(), "nothing is written for a tracker that is disabled"
+    Store.open(tmp_path / "other.db", create=True).close()
+    assert cli(["library", "import", content["local_path"], "--into", str(tmp_path / "other.db")]) == 0
+    with Store.open(tmp_path / "other.db") as store, Store.open(folder / "library.db") as own:
+        assert store.counts() == own.counts()
+        assert store.top(12) == own.top(12)
 
 
 def test_what_the_report_shows_was_measured_once_on_this_device(finished):
