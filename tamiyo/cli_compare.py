@@ -17,6 +17,7 @@ from hall_of_fame.html_form import entry_graph
 from hall_of_fame.library import Library
 from hall_of_fame.records import Entry, EvaluationRecord
 from hall_of_fame.similarity import cka
+from hall_of_fame.structure import features, similarity
 from tamiyo.intervals import Interval, interval, paired
 
 #: Columns of a terminal's stand-in.
@@ -47,7 +48,8 @@ class TaskComparison:
         scores: mean test score of each with its interval, cut to [0, 1]; a training that failed counts as 0,
             and None stands for a blueprint that was never trained on the task.
         difference: second less first over the seeds of both; None where they share none.
-        cka: debiased CKA of their representations; None where one has no fingerprint on record.
+        cka: debiased CKA of their representations as they are on record, most of which is what any slot hands
+            on; None where one has no fingerprint.
     """
 
     task: str
@@ -63,6 +65,7 @@ class Comparison:
     Attributes:
         entries: what is on record about each.
         sizes: of their graphs; None where the tokens are no program of this version of the package.
+        likeness: of their graphs, the cosine of their Weisfeiler-Lehman features; None likewise.
         edit_distance: tokens to insert, delete or replace (Levenshtein).
         edits: what turns the first program into the second: (`equal`, `delete` or `insert`, tokens).
         tasks: by task key, in its order.
@@ -70,6 +73,7 @@ class Comparison:
 
     entries: tuple[Entry, Entry]
     sizes: tuple[Sizes | None, Sizes | None]
+    likeness: float | None
     edit_distance: int
     edits: tuple[tuple[str, tuple[str, ...]], ...]
     tasks: Mapping[str, TaskComparison]
@@ -83,9 +87,11 @@ def compare(library: Library, first_id: str, second_id: str) -> Comparison:
     """
     entries = library.get(first_id), library.get(second_id)
     programs = entries[0].tokens, entries[1].tokens
+    first, second = entry_graph(entries[0]), entry_graph(entries[1])
     return Comparison(
         entries=entries,
-        sizes=(_sizes(entries[0]), _sizes(entries[1])),
+        sizes=(_sizes(first), _sizes(second)),
+        likeness=_likeness(first, second),
         edit_distance=edit_distance(*programs),
         edits=tuple(_edits(*programs)),
         tasks=_tasks(library, entries),
@@ -99,6 +105,7 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
             {**asdict(entry), "sizes": None if sizes is None else asdict(sizes)}
             for entry, sizes in zip(found.entries, found.sizes, strict=True)
         ],
+        "likeness": found.likeness,
         "edit_distance": found.edit_distance,
         "edits": [[kind, list(tokens)] for kind, tokens in found.edits],
         "tasks": {key: asdict(task) for key, task in found.tasks.items()},
@@ -117,17 +124,24 @@ def print_comparison(found: Comparison) -> None:
     console = Console()
     console = Console(width=console.width if console.is_terminal else _WIDTH)
     console.print(table)
-    same = ", the same blueprint" if first.id == second.id else ""
-    console.print(f"\n{found.edit_distance} tokens to edit{same}", style="bold", highlight=False)
+    told = f"{found.edit_distance} tokens to edit"
+    told += "" if found.likeness is None else f", graphs {found.likeness:.3f} alike"
+    told += ", the same blueprint" if first.id == second.id else ""
+    console.print(f"\n{told}", style="bold", highlight=False)
     console.print(_edited(found.edits), soft_wrap=True)
 
 
-def _sizes(entry: Entry) -> Sizes | None:
-    graph = entry_graph(entry)
+def _sizes(graph: Graph | None) -> Sizes | None:
     if graph is None:
         return None
     nodes = list(graph.all_nodes())
     return Sizes(nodes=len(nodes), edges=sum(len(node.inputs) for node in nodes), depth=_depth(graph))
+
+
+def _likeness(first: Graph | None, second: Graph | None) -> float | None:
+    if first is None or second is None:
+        return None
+    return similarity(features([first]), features([second])).item()
 
 
 def _depth(graph: Graph) -> int:

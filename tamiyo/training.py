@@ -11,8 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hall_of_fame.archive import write as write_archive
-
 from architect.corpus import build_corpus
 from architect.language_space import LanguageSpace
 from architect.policy import Policy
@@ -27,6 +25,7 @@ from crucible.program import build_program
 from crucible.stopwatch import Stopwatch
 from curricula.task import TaskError
 from curricula.user_tasks import source_hash, try_task
+from hall_of_fame.archive import write as write_archive
 from hall_of_fame.records import Entry, GenerationRecord, RunRecord
 from hall_of_fame.store import Store
 from tamiyo.config import SEEDS_A_RUN, Config, ConfigError, as_dict

@@ -14,6 +14,7 @@ from hall_of_fame.proofs import ProofBook
 from hall_of_fame.records import CandidateRecord, Proof, RunRecord, TaskRecord
 from hall_of_fame.similarity import cka
 from hall_of_fame.store import Store
+from hall_of_fame.structure import features, similarity
 from tamiyo.cli import main
 
 FIRST = parse("RES_START CONV1D KERNEL_5 CHANNELS_IN GELU LINEAR OUT_DIM_IN RES_END".split())
@@ -112,6 +113,9 @@ def test_json_holds_sizes_edits_scores_with_intervals_and_similarity(compare) ->
     assert second["sizes"] == {"nodes": 7, "edges": 6, "depth": 4}
     assert (first["num_parameters"], second["latency_us"]) == (100, 110.0)
     assert found["edit_distance"] == edit_distance(FIRST.tokens, SECOND.tokens)
+    wanted = similarity(features([FIRST.graph]), features([SECOND.graph]))
+    assert 0 < wanted.item() < 1
+    assert found["likeness"] == pytest.approx(wanted.item())
 
     xor, late = found["tasks"]["xor-a"], found["tasks"]["temporal-a"]
     assert xor["scores"][0]["mean"] == pytest.approx(0.6)
@@ -182,7 +186,7 @@ def test_a_proof_is_told_with_its_interval(compare, library: Path) -> None:
 
 def test_a_blueprint_is_the_same_as_itself_and_an_untrained_one_has_no_figures(compare) -> None:
     same = compare(FIRST.id, FIRST.id)
-    assert "0 tokens to edit, the same blueprint" in same.out
+    assert "0 tokens to edit, graphs 1.000 alike, the same blueprint" in same.out
     assert json.loads(compare(FIRST.id, FIRST.id, "--json").out)["tasks"]["xor-a"]["cka"] == pytest.approx(
         1.0
     )
