@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, create_engine, event, types
@@ -38,12 +36,6 @@ def engine_on(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
-
-
-def migrate(connection: Connection, revision: str) -> None:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", SCRIPTS)
-    command.upgrade(config, revision)
 
 
 def tables_of(connection: Connection) -> list[Table]:
@@ -104,7 +96,7 @@ def rows_of(connection: Connection) -> Rows:
 def test_a_ledger_of_an_earlier_revision_keeps_every_row(library_url: str, revision: str) -> None:
     engine = engine_on(library_url)
     with engine.begin() as connection:
-        migrate(connection, revision)
+        database.migrate(connection, revision)
         written = fill(connection)
         assert rows_of(connection) == written
         assert len(written) >= 7
@@ -133,20 +125,20 @@ def test_an_upgrade_that_fails_leaves_the_earlier_revision_whole(
 ) -> None:
     engine = engine_on(library_url)
     with engine.begin() as connection:
-        migrate(connection, REVISIONS[0])
+        database.migrate(connection, REVISIONS[0])
         written = fill(connection)
     engine.dispose()
 
     class Interrupted(BaseException):
         """Ends an upgrade after its last step and before its commit."""
 
-    upgrade = database._upgrade
+    migrate = database.migrate
 
     def interrupted(connection: Connection) -> None:
-        upgrade(connection)
+        migrate(connection)
         raise Interrupted
 
-    monkeypatch.setattr(database, "_upgrade", interrupted)
+    monkeypatch.setattr(database, "migrate", interrupted)
     with pytest.raises(Interrupted):
         Store.open(library_url)
     with engine.begin() as connection:

@@ -121,7 +121,7 @@ def test_a_server_that_is_killed_while_it_writes_loses_nothing_committed(
 def test_two_runs_write_into_a_new_library_at_once_without_loss(
     crew: writers.Writers, library_url: str
 ) -> None:
-    runs, num = ("a", "b"), 25
+    runs, num = ("a", "b"), 15
     at = time.time() + 0.5
     for run_id in runs:
         crew.start(library_url, run_id, generations=num, at=at, rest=0.02)
