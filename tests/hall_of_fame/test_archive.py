@@ -46,11 +46,6 @@ def store(tmp_path: Path):
         yield store
 
 
-@pytest.fixture
-def library_url(tmp_path: Path) -> str:
-    return str(tmp_path / "library.db")
-
-
 def all_rows(store: Store) -> list[tuple[str, dict[str, Any]]]:
     """Return every row of a library, what the trail tells of restoring and merging aside."""
     with reading(store.engine) as connection:
