@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, create_engine, select, tuple_
+from sqlalchemy import Connection, MetaData, Select, Table, create_engine, select
 
 from blueprints import LANGUAGE
 from hall_of_fame import audit, schema
@@ -104,11 +104,12 @@ def _absorb(
     store: Store, sources: Sequence[tuple[str, Rows]], verb: str, note: str, *, fresh: bool = False
 ) -> Merged:
     """Write the rows of all sources and what the trail tells of it, in one transaction."""
-    counts, proved = _Counts(), set()
+    counts = _Counts()
     with translated(f"{verb} into", store.engine.url), writing(store.engine) as connection:
         if fresh:
             _check_empty(connection)
         for source, rows in sources:
+            proved: set[tuple[str, str]] = set()
             for table, group in groupby(rows, key=lambda pair: pair[0]):
                 while batch := [row for _, row in islice(group, _ROWS_AT_ONCE)]:
                     new = batch if fresh else _unknown(connection, table, batch, source)
@@ -165,11 +166,20 @@ def _unknown(connection: Connection, table: Table, batch: list[Encoded], source:
 
 def _on_record(connection: Connection, table: Table, batch: list[Encoded]) -> dict[tuple[Any, ...], Encoded]:
     """Return the rows on record under the keys of `batch`, by key."""
-    keys = key_columns(table)
-    wanted = [tuple(row[column.name] for column in keys) for row in batch]
-    query = select(*columns(table)).where(tuple_(*keys).in_(wanted))
-    found = [encode(table, row) for row in connection.execute(query).mappings()]
-    return {tuple(row[column.name] for column in keys): row for row in found}
+    names = [column.name for column in key_columns(table)]
+    found = connection.execute(looked_up(table, batch)).mappings()
+    return {tuple(row[name] for name in names): row for row in (encode(table, row) for row in found)}
+
+
+def looked_up(table: Table, batch: list[Encoded]) -> Select[Any]:
+    """Return the query for all rows under the keys of `batch`, and perhaps some more.
+
+    Asked for column by column, since SQLite looks through the whole table for keys of several columns.
+    """
+    query = select(*columns(table))
+    for column in key_columns(table):
+        query = query.where(column.in_({row[column.name] for row in batch}))
+    return query
 
 
 def _conflict(table: Table, key: Encoded, ours: Encoded, theirs: Encoded, source: str) -> StoreError:

@@ -14,14 +14,15 @@ from typing import Any
 
 import ledgers
 import pytest
+from archives import all_rows, fill
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledgers import commit, random_generation, run_record
+from ledgers import commit, random_generation
 from sqlalchemy import JSON, Float, Integer, LargeBinary, Table, select
 
 from blueprints import LANGUAGE
 from hall_of_fame import archive, schema, sealing
-from hall_of_fame.archive import Archive, Header, columns, read_rows, write
+from hall_of_fame.archive import Archive, Header, columns, write
 from hall_of_fame.database import reading, writing
 from hall_of_fame.errors import StoreError
 from hall_of_fame.merging import restore
@@ -30,30 +31,11 @@ from hall_of_fame.store import Store
 PASSPHRASE = "correct horse battery staple"
 
 
-def fill(path: Path | str, run_id: str = "run", *, seed: int = 0, num: int = 2) -> None:
-    """Write a run of `num` generations and a measured latency."""
-    with Store.open(path, create=True) as store:
-        store.add_run(run_record(run_id))
-        for number in range(num):
-            commit(store, number, random_generation(seed + number), run_id=run_id)
-        store.add_latencies(run_id, 0, {store.top(1)[0].id: ledgers.measured()})
-
-
 @pytest.fixture
 def store(tmp_path: Path):
     fill(tmp_path / "source.db")
     with Store.open(tmp_path / "source.db") as store:
         yield store
-
-
-def all_rows(store: Store) -> list[tuple[str, dict[str, Any]]]:
-    """Return every row of a library, what the trail tells of restoring and merging aside."""
-    with reading(store.engine) as connection:
-        return [
-            (table.name, row)
-            for table, row in read_rows(connection)
-            if row.get("verb") not in ("restore", "import", "merge", "upgrade")
-        ]
 
 
 def assert_refused(path: Path, *parts: str, passphrase: str | None = None) -> None:
