@@ -31,7 +31,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import numpy as np
 import torch
 from crucible_throughput import describe_machine
-from library_rows import BATCH, ENGINE, STAGES, Generation, blueprint_id, generations, task_records
+from library_rows import BATCH, ENGINE, STAGES, WEIGHTS, Generation, blueprint_id, generations, task_records
 from library_server import Server, missing
 from preflight import check
 from sqlalchemy import create_engine, text
@@ -141,7 +141,7 @@ def queries_of(last: Generation) -> dict[str, Query]:
     """Return what users and runs ask of a ledger whose last generation this is, each with fresh arguments."""
     rng = random.Random(0)
     run_id, keys = last.run.id, [task.key for task in last.tasks]
-    weights = dict.fromkeys(keys, 1.0)
+    weights = {task.key: WEIGHTS[task.name] for task in last.tasks}
 
     def someone() -> str:
         return rng.choice(last.blueprints).id

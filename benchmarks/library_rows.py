@@ -22,6 +22,8 @@ BATCH = 1024
 RUN_EVALUATIONS = 250_000
 #: The stages' newest tasks and the generations in which they open.
 STAGES = {"xor": 0, "temporal": 2, "parity": 8}
+#: What each task weighs in a run; where other tasks are, xor is a gate.
+WEIGHTS = {"xor": 0.0, "temporal": 1.0, "parity": 1.0}
 ENGINE = "native-3/avx512-gcc12+batched-3/torch-2.13.0+cpu/cpu/AVX512"
 #: Shares of a batch that are no blueprint, that were proposed before, and of trainings that diverge.
 REJECTED, KNOWN, DIVERGED = 0.02, 0.03, 0.005
@@ -131,7 +133,7 @@ def _generation(run: int, number: int, left: int) -> Generation:
 
 def _metrics(rng: random.Random, number: int, tasks: Sequence[TaskRecord]) -> dict[str, float]:
     metrics = {f"metric_{i:02d}_mean": rng.random() for i in range(NUM_METRICS)}
-    return {"generation": number, **metrics, **{f"weight_{task.name}": 1.0 for task in tasks}}
+    return {"generation": number, **metrics, **{f"weight_{task.name}": WEIGHTS[task.name] for task in tasks}}
 
 
 @cache

@@ -7,11 +7,24 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Float, Subquery, Table, case, cast, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Select,
+    Subquery,
+    Table,
+    case,
+    cast,
+    exists,
+    func,
+    select,
+    true,
+)
 
 from crucible.evaluation import MeasuredLatency
 from curricula.weights import counted_weights, gates
-from hall_of_fame import rows, schema
+from hall_of_fame import contenders, rows, schema
 from hall_of_fame.records import CandidateRecord, Entry
 
 #: Ids bound to one statement at most; below every database's limit on variables.
@@ -51,7 +64,7 @@ def evaluations(
         row
         for chunk in chunks(ids)
         for row in connection.execute(
-            query.where(table.c.blueprint_id.in_(chunk), *_conditions(table, task_keys, where))
+            query.where(table.c.blueprint_id.in_(chunk), *_filters(table, task_keys, where))
         ).mappings()
     ]
 
@@ -64,7 +77,7 @@ def fingerprints(
     query = select(table).order_by(*(table.c[name] for name in ("generation", "run_id", "engine_id")))
     found: dict[tuple[str, str], tuple[int, np.ndarray]] = {}
     for chunk in chunks(ids):
-        conditions = _conditions(table, task_keys, where)
+        conditions = _filters(table, task_keys, where)
         for row in connection.execute(query.where(table.c.blueprint_id.in_(chunk), *conditions)).mappings():
             key = (row["blueprint_id"], row["task_key"])
             if key not in found:
@@ -129,26 +142,44 @@ def ranking(
     table = schema.evaluations
     task_keys = None if task_keys is None else set(task_keys)
     conditions = _conditions(table, task_keys, where)
-    own = [] if ids is None else [table.c.blueprint_id.in_(list(ids))]
-    scores = _scores([*conditions, *own])
-    recorded = set(connection.scalars(select(table.c.task_key).where(*conditions).distinct()))
+    recorded = contenders.recorded_keys(connection, conditions)
     keys = sorted(recorded.union(task_keys or ()))
     counted = counted_weights(keys, weights)
+    gated = sorted(recorded & gates(keys, weights))
+
+    def rank(own: Sequence[ColumnElement[bool]]) -> dict[str, float]:
+        of_them = _filters(table, task_keys, where) if own else conditions
+        query = _ranked(of_them, own, counted, gated, least_ok).limit(k)
+        return {row.blueprint_id: float(row.performance) for row in connection.execute(query)}
+
+    if ids is not None:
+        return rank([table.c.blueprint_id.in_(list(ids))])
+    shares = {key: weight / sum(counted.values()) for key, weight in counted.items()}
+    return contenders.ranked(connection, k, shares, where.get("run_id"), rank)
+
+
+def _ranked(
+    conditions: Sequence[ColumnElement[bool]],
+    own: Sequence[ColumnElement[bool]],
+    counted: Mapping[str, float],
+    gated: Sequence[str],
+    least_ok: int,
+) -> Select[tuple[str, float]]:
+    """Select id and performance of the blueprints that fulfil `own`, best first."""
+    scores = _scores([*conditions, *own])
     weight = case(counted, value=scores.c.task_key) if counted else 1.0
     total = cast(sum(counted.values()) or 1.0, Float(53))
     performance = func.sum(weight * scores.c.mean) / total
     query = select(scores.c.blueprint_id).group_by(scores.c.blueprint_id)
-    if gated := sorted(recorded & gates(keys, weights)):
+    if gated:
         asked = _gates_asked(gated, conditions, own)
         query = query.join_from(scores, asked, asked.c.blueprint_id == scores.c.blueprint_id, isouter=True)
         performance = performance * _share_passed(scores, gated, asked)
-    query = (
+    return (
         query.add_columns(performance.label("performance"))
         .having(func.sum(scores.c.num_ok) >= least_ok)
         .order_by(performance.desc(), func.max(scores.c.num_parameters), scores.c.blueprint_id)
-        .limit(k)
     )
-    return {row.blueprint_id: float(row.performance) for row in connection.execute(query)}
 
 
 def _scores(conditions: Sequence[ColumnElement[bool]]) -> Subquery:
@@ -176,8 +207,10 @@ def _gates_asked(
 ) -> Subquery:
     """Select, for each blueprint, the number of gates that were trained in the runs that trained it."""
     table = schema.evaluations
-    met = select(table.c.run_id, table.c.task_key).where(*conditions, table.c.task_key.in_(gated))
-    met = met.distinct().subquery()
+    runs, tasks = schema.runs, schema.tasks
+    trained = exists().where(table.c.run_id == runs.c.id, table.c.task_key == tasks.c.key, *conditions)
+    met = select(runs.c.id.label("run_id"), tasks.c.key.label("task_key"))
+    met = met.join_from(runs, tasks, true()).where(tasks.c.key.in_(gated), trained).subquery()
     return (
         select(table.c.blueprint_id, func.count(met.c.task_key.distinct()).label("num"))
         .join_from(table, met, met.c.run_id == table.c.run_id)
@@ -241,7 +274,7 @@ def entries(
 def _best_rewards(connection: Connection, ids: Sequence[str], run_id: str | None) -> dict[str, float]:
     table = schema.candidates
     query = select(table.c.blueprint_id, func.max(table.c.reward)).group_by(table.c.blueprint_id)
-    own = () if run_id is None else (table.c.run_id == run_id,)
+    own = () if run_id is None else (func.coalesce(table.c.run_id, "") == run_id,)  # as in _filters
     return {
         id_: reward
         for chunk in chunks(ids)
@@ -252,6 +285,16 @@ def _best_rewards(connection: Connection, ids: Sequence[str], run_id: str | None
 def _conditions(table: Table, task_keys: Iterable[str] | None, where: Where) -> list[ColumnElement[bool]]:
     conditions = [table.c[name] == value for name, value in where.items() if value is not None]
     return conditions if task_keys is None else [*conditions, table.c.task_key.in_(list(task_keys))]
+
+
+def _filters(table: Table, task_keys: Iterable[str] | None, where: Where) -> list[ColumnElement[bool]]:
+    """Return the conditions in a form that no index serves, for where ids have chosen the rows already.
+
+    SQLite knows no shares of rows: it would read all of a run to find a thousand blueprints in it.
+    """
+    hidden = {name: func.coalesce(table.c[name], "") for name in ("task_key", "run_id", "engine_id")}
+    filters = [hidden[name] == value for name, value in where.items() if value is not None]
+    return filters if task_keys is None else [*filters, hidden["task_key"].in_(list(task_keys))]
 
 
 def chunks(ids: Iterable[Any]) -> Iterator[Collection[Any]]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The migration that produces exactly these tables.
-HEAD = "0006"
+HEAD = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -135,6 +135,7 @@ evaluations = Table(
     _of_generation(),
     UniqueConstraint("blueprint_id", "task_key", "seed", "engine_id", "run_id"),
     Index("ix_evaluations_run_id", "run_id", "generation"),
+    Index("ix_evaluations_task_key", "task_key", "run_id", "score"),
 )
 
 fingerprints = Table(

@@ -31,6 +31,8 @@ from hall_of_fame.records import (
 
 #: Endings of the metrics that a repeated generation need not repeat.
 TIMING_SUFFIXES = ("_s", "_per_s")
+#: Comes after every hexadecimal digit, in the order of bytes and in people's.
+_AFTER_DIGITS = "g"
 
 
 class Store:
@@ -400,7 +402,10 @@ class Store:
     def ids(self, prefix: str = "", *, limit: int | None = None) -> list[str]:
         """Return the ids that begin with `prefix`, sorted, at most `limit`."""
         column = schema.blueprints.c.id
+        # Ids are hexadecimal: an index finds what lies between the beginning and its last sequel.
         query = select(column).where(column.startswith(prefix, autoescape=True)).order_by(column).limit(limit)
+        if prefix:
+            query = query.where(column >= prefix, column < prefix + _AFTER_DIGITS)
         with self._reading() as connection:
             return list(connection.scalars(query))
 

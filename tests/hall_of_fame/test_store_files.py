@@ -47,6 +47,7 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
     for name in ("evaluations_no_update", "evaluations_no_delete"):
         connection.execute(f"DROP TRIGGER {name}")
     connection.execute("ALTER TABLE candidates DROP COLUMN parents")
+    connection.execute("DROP INDEX ix_evaluations_task_key")
     for name in ("latencies", "audit", "proof_trainings", "proofs"):
         connection.execute(f"DROP TABLE {name}")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
