@@ -266,9 +266,9 @@ class Store:
 
     def runs(self) -> list[RunRecord]:
         """Return every run, oldest first."""
-        query = select(schema.runs).order_by(schema.runs.c.created, schema.runs.c.id)
         with self._reading() as connection:
-            return [rows.run_record(row) for row in connection.execute(query).mappings()]
+            found = [rows.run_record(row) for row in connection.execute(select(schema.runs)).mappings()]
+        return sorted(found, key=lambda run: (run.created, run.id))  # a server orders texts in its own way
 
     def last_generation(self, run_id: str) -> GenerationRecord | None:
         """Return the last committed generation of a run; None before the first."""
@@ -428,9 +428,9 @@ class Store:
 
     def tasks(self) -> list[TaskRecord]:
         """Return every task on record, by key."""
-        query = select(schema.tasks).order_by(schema.tasks.c.key)
         with self._reading() as connection:
-            return [TaskRecord(**row) for row in connection.execute(query).mappings()]
+            found = [TaskRecord(**row) for row in connection.execute(select(schema.tasks)).mappings()]
+        return sorted(found, key=lambda task: task.key)
 
     def stages(self) -> dict[str, tuple[str, ...]]:
         """Return the keys of each stage's tasks, stages in the order of their names."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,14 @@ class StoreContract:
         assert store.blueprint(blueprint.id).run_id == "run"
         assert store.counts("second").evaluations == 1
         assert store.counts("second").blueprints == 0
+
+    def test_runs_and_tasks_come_in_the_same_order_from_any_database(self, store: Store) -> None:
+        names = ["Run-c", "run", "run-a", "run_b"]
+        for name in reversed(names):
+            store.add_run(run_record(name))
+        commit(store, 0, [], tasks=[replace(XOR, key=name) for name in reversed(names)])
+        assert [run.id for run in store.runs()] == names
+        assert [task.key for task in store.tasks()] == names
 
     def test_the_ranking_is_the_mean_over_tasks_above_chance(self, store: Store) -> None:
         small, large, narrow, failed = human_blueprints(4)
