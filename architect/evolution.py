@@ -77,7 +77,7 @@ class RegularizedEvolution(Strategy):
         check_num(num)
         if len(self._population) < self._config.population_size:
             drawn = sample(self._policy, self._space, num, decoding=self._decoding, generator=self._generator)
-            self._asked = drawn.programs
+            self._asked, self.parents = drawn.programs, ()
         else:
             self._asked = self._children(num)
         return list(self._asked)
@@ -95,7 +95,8 @@ class RegularizedEvolution(Strategy):
         """Return `num` mutations of tournament winners, new to the population and each other if possible."""
         population = list(self._population)
         known = {program for program, _ in population}
-        children = []
+        children: list[Program] = []
+        parents: list[tuple[Program, ...]] = []
         for _ in range(num):
             parent = self._winner(population)
             for _ in range(NUM_CHILDREN_TRIED):
@@ -104,6 +105,8 @@ class RegularizedEvolution(Strategy):
                     break
             known.add(child)
             children.append(child)
+            parents.append((parent,))
+        self.parents = parents
         return children
 
     def _winner(self, population: list[tuple[Program, float]]) -> Program:

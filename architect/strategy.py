@@ -16,9 +16,16 @@ class StrategyError(TamiyoError):
 
 
 class Strategy(ABC):
-    """A search over a TokenSpace. Everything random comes from a generator seeded at construction."""
+    """A search over a TokenSpace. Everything random comes from a generator seeded at construction.
+
+    Attributes:
+        name: what configurations call it.
+        parents: the programs that each of those last asked for was made from, in their order; empty where
+            they were sampled rather than made from others.
+    """
 
     name: str
+    parents: Sequence[tuple[Program, ...]] = ()
 
     @abstractmethod
     def ask(self, num: int) -> list[Program]:

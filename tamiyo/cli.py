@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 #: Where runs lie when no library is named.
 RUNS = Path("runs")
+#: What `--status` and `--view` take, as hall_of_fame/library.py does, which is not imported for a `check`.
+STATUSES = ("entrant", "candidate", "refused")
+VIEWS = ("top", "pareto", "niches")
 #: The environment's name for `--library`.
 LIBRARY_VARIABLE = "TAMIYO_LIBRARY"
 
@@ -104,13 +107,26 @@ def doctor(options: argparse.Namespace) -> int:
 def list_(options: argparse.Namespace) -> int:
     """Print the best blueprints of a library."""
     with _opened(options) as library:
-        entries = library.list(options.top, stage=options.stage)
+        entries = library.list(options.top, stage=options.stage, status=options.status, view=options.view)
     if options.json:
         _print_json([_row(entry) for entry in entries])
     elif entries:
         _print_table(entries)
     else:
-        print("no blueprint has been trained well yet")
+        print("no blueprint has been trained well yet" if options.status is None else f"no {options.status}")
+    return 0
+
+
+def prove(options: argparse.Namespace) -> int:
+    """Train the best of a run again from fresh seeds, and print which enter."""
+    from tamiyo import cli_proofs
+
+    with _opened(options) as library:
+        proofs = cli_proofs.prove(library, options)
+    if options.json:
+        _print_json([cli_proofs.proof_json(proof) for proof in proofs])
+    else:
+        print("\n".join(map(cli_proofs.proof_line, proofs)) or "they are all proved already")
     return 0
 
 
@@ -207,8 +223,10 @@ def _parsed(entry: "Entry") -> Blueprint:
 
 
 def _row(entry: "Entry") -> dict[str, Any]:
-    """Return an entry as a row of JSON: its fields, and its mean score by task."""
-    return {**asdict(entry), "scores": entry.scores}
+    """Return an entry as a row of JSON: its fields, where it stands, and its mean score by task."""
+    from tamiyo.cli_proofs import standing_json
+
+    return {**asdict(entry), **standing_json(entry), "scores": entry.scores}
 
 
 def _provenance(run: "RunRecord", evaluations: "Sequence[EvaluationRecord]") -> dict[str, Any]:
@@ -227,16 +245,19 @@ def _print_table(entries: "Sequence[Entry]") -> None:
 
     tasks = list(dict.fromkeys(task for entry in entries for task in entry.scores))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("#", "id"):
+    for name in ("#", "id", "status"):
         table.add_column(name, no_wrap=True)
-    for name in ("performance", *tasks, "seeds", "reward", "parameters", "us"):
+    for name in ("proof", "shrinkage", "performance", *tasks, "seeds", "reward", "parameters", "us"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("tokens", overflow="fold")
     for entry in entries:
-        scores = entry.scores
+        scores, proof = entry.scores, entry.standing.proof
         table.add_row(
             str(entry.rank),
             entry.id[:12],
+            entry.standing.status,
+            _number(proof and proof.mean),
+            _number(proof and proof.shrinkage, "+.3f"),
             _number(entry.performance),
             *(_number(scores.get(task)) for task in tasks),
             str(max(score.num_seeds for score in entry.tasks)),
@@ -264,6 +285,8 @@ def _described(
     entry: "Entry", blueprint: Blueprint, run: "RunRecord", evaluations: "Sequence[EvaluationRecord]"
 ) -> list[str]:
     """Return the lines that `show` prints."""
+    from tamiyo.cli_proofs import lineage_line, standing_lines
+
     lines = [
         f"id           {entry.id}",
         f"tokens       {' '.join(entry.tokens)}",
@@ -276,6 +299,7 @@ def _described(
         f"FLOPs        {_number(entry.flops, ',d')}",
         f"latency      {_number(entry.latency_us, '.1f')} us predicted",
         *(f"  measured   {_latency(latency)}" for latency in entry.measured),
+        *standing_lines(entry.standing),
     ]
     for score in entry.tasks:
         lines.append(
@@ -291,6 +315,7 @@ def _described(
     return [
         *lines,
         f"found by     run {run.id}, generation {entry.generation}, seed {run.seed}, {run.created}",
+        lineage_line(entry.lineage),
         f"code         {run.code_version or 'not recorded'}, language {run.language_version[:12]}",
         f"reproduce    {run.command or 'not recorded'}",
     ]
@@ -312,7 +337,8 @@ def _outcome(result: "TaskResult") -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tamiyo", description="Check programs and this machine; list, show and export what runs found."
+        prog="tamiyo",
+        description="Check programs and this machine; list, prove, show and export what runs found.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
@@ -342,7 +368,26 @@ def _parser() -> argparse.ArgumentParser:
         "--top", type=_positive, default=32, metavar="K", help="so many at most (default 32)"
     )
     listing.add_argument("--stage", help="rank by the tasks of this stage (default: every task on record)")
+    listing.add_argument("--status", choices=STATUSES, help="only these (default: all, in this order)")
+    listing.add_argument(
+        "--view",
+        choices=VIEWS,
+        default="top",
+        help="all by score (default); those unbeaten in score, parameters and latency; or the best of every "
+        "family, size and depth",
+    )
     listing.add_argument("--json", action="store_true", help="print a JSON array")
+
+    proving = _with_library(verbs, "prove", prove, "train the best of a run again from fresh seeds")
+    proving.add_argument("--run", help="the run that they are of (default: the library's newest)")
+    proving.add_argument(
+        "--top", type=_positive, default=8, metavar="K", help="so many of its best by reward (default 8)"
+    )
+    proving.add_argument(
+        "--stride", type=_positive, default=1, metavar="N", help="every N-th of them, from the best on"
+    )
+    proving.add_argument("--workers", type=_positive, metavar="N", help="cores that train (default: all)")
+    proving.add_argument("--json", action="store_true", help="print a JSON array")
 
     showing = _with_library(verbs, "show", show, "everything on record about one blueprint")
     showing.add_argument("id", metavar="ID", help="its id or the beginning of it")

@@ -24,7 +24,7 @@ from crucible.effort import FULL, Effort
 from crucible.engines.base import MAX_SECONDS
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.curriculum import Curriculum
-from curricula.suites import DEFAULT_SUITE, TASKS, curriculum, suite_named
+from curricula.suites import DEFAULT_SUITE, TASKS, curriculum, suite_named, task_named
 from curricula.task import Task, TaskError
 from curricula.user_tasks import load_user_tasks
 
@@ -32,8 +32,10 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 ENVIRONMENT_PREFIX = "TAMIYO_"
 #: Distance between the training seeds of neighbouring runs, so that they share none.
 SEEDS_A_RUN = 1000
-#: Largest seed of a run: its training seeds must stay below 2^31.
-MAX_SEED = 2**31 // SEEDS_A_RUN - 1
+#: The first training seed of proofs; a range of their own, which no search reaches.
+FIRST_PROOF_SEED = 2_000_000_000
+#: Largest seed of a run: its training seeds stay below those of proofs.
+MAX_SEED = FIRST_PROOF_SEED // SEEDS_A_RUN - 1
 #: Environment variables of that prefix that are not settings: of the test suite, and of the command line.
 _NOT_SETTINGS = ("TAMIYO_TEST_", "TAMIYO_LIBRARY")
 
@@ -264,6 +266,47 @@ class HallOfFameConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryConfig:
+    """How what enters the library is proved; see `tamiyo/reproving.py`.
+
+    Attributes:
+        every: generations between provings; there is one at the end of the run too.
+        share: trainings that all proofs of a run may take, as a share of the search's; 0 for no proofs.
+        seeds: fresh seeds at each learning rate; a 95 % interval is given over them.
+        rates: learning rates tried, in multiples of the task's own, of which 1 is one.
+        held_out: tasks that entrants are shown beside those of the search; those of the search are left out.
+        max_similarity: an entrant's representation is less alike to every other entrant's (debiased CKA), or
+            it is better than those it resembles and takes their place.
+    """
+
+    every: int = 5
+    share: float = 0.05
+    seeds: int = 5
+    rates: tuple[float, ...] = (0.3, 1.0, 3.0)
+    held_out: tuple[str, ...] = ("xor_distractors_4", "delayed_xor", "markov_once")
+    max_similarity: float = 0.95
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "every")
+        _at_least(self, 2, "seeds")
+        if not 0 <= self.share <= 1:
+            raise ConfigError(f"library.share is {self.share}; expected a share from 0 to 1")
+        if 1 not in self.rates or min(self.rates) <= 0 or len(set(self.rates)) < len(self.rates):
+            raise ConfigError(
+                f"library.rates are {list(self.rates)}; expected positive multiples, 1 among them, none twice"
+            )
+        if not 0 < self.max_similarity <= 1:
+            raise ConfigError(
+                f"library.max_similarity is {self.max_similarity}; expected more than 0 and at most 1"
+            )
+        try:
+            for name in self.held_out:
+                task_named(name)
+        except TaskError as error:
+            raise ConfigError(f"library.held_out: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrackingConfig:
     """Weights & Biases; the run's own files are always written.
 
@@ -297,6 +340,7 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)
     architect: ArchitectConfig = field(default_factory=ArchitectConfig)
     hall_of_fame: HallOfFameConfig = field(default_factory=HallOfFameConfig)
+    library: LibraryConfig = field(default_factory=LibraryConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
@@ -342,9 +386,15 @@ def read_config(path: Path, user_tasks: Path | None = None) -> Config:
         data = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as a configuration: {error}") from error
-    if user_tasks is not None and isinstance(data, dict) and isinstance(data.get("curriculum"), dict):
-        data["curriculum"]["user_tasks"] = str(user_tasks)
-    return _build(Config, data, "")
+    return config_of(data, user_tasks) if isinstance(data, dict) else _build(Config, data, "")
+
+
+def config_of(data: Mapping[str, Any], user_tasks: Path | None = None) -> Config:
+    """Return the configuration that `as_dict` gave, with `user_tasks` instead of the file it names."""
+    own = dict(data)
+    if user_tasks is not None and isinstance(own.get("curriculum"), dict):
+        own["curriculum"] = {**own["curriculum"], "user_tasks": str(user_tasks)}
+    return _build(Config, own, "")
 
 
 def config_yaml(config: Config) -> str:

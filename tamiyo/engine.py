@@ -2,7 +2,8 @@
 
     Strategy.ask -> Judge.judge -> Strategy.tell -> Curriculum.observe -> checkpoint -> commit_generation
 
-Between telling and observing, entrants of the hall of fame are timed; no reward depends on that.
+Between telling and observing, entrants of the hall of fame are timed, and after some generations the best are
+proved with fresh seeds; no reward depends on either.
 A generation exists once its transaction is committed: the checkpoint is written just before, the line of
 metrics just after, and a resumed run starts from the last committed generation whatever stopped the process.
 `record_s` is the checkpoint's time: the commit itself cannot be part of the metrics that it commits, so
@@ -24,6 +25,7 @@ from hall_of_fame.store import Store
 from tamiyo.entrants import SHARE, Entrants
 from tamiyo.judging import Judge, Judgement, Verdict
 from tamiyo.metrics import generation_metrics, num_solved, task_score
+from tamiyo.reproving import Reprover
 from tamiyo.runs import RunFolder
 
 #: Distinct programs whose mean score is logged as the search's best so far.
@@ -90,6 +92,9 @@ class Engine:
         batch_size: candidates a generation.
         hall_of_fame_size: entries of the view shown to observers.
         observer: who watches.
+        reprover: who proves the best.
+        prove_every: generations between provings; there is one at the end too.
+        prove_share: trainings that proofs may take, as a share of the search's.
         state: where the loop stands.
         should_stop: set from outside (by Ctrl-C) to end after the generation in flight.
     """
@@ -105,14 +110,19 @@ class Engine:
     batch_size: int
     hall_of_fame_size: int
     observer: Observer
+    reprover: Reprover
+    prove_every: int
+    prove_share: float
     state: LoopState = field(default_factory=LoopState)
     should_stop: bool = False
     _commit_s: float = field(default=0.0, init=False)
 
     def run(self, generations: int) -> None:
         """Run generations until `generations` are committed in all, or until asked to stop."""
+        self._prove(generations)
         while self.state.generation < generations and not self.should_stop:
             self.step()
+            self._prove(generations)
 
     def step(self) -> dict[str, Any]:
         """Run, record and return the metrics of one generation."""
@@ -121,6 +131,7 @@ class Engine:
         tasks = self.curriculum.tasks(state.stage.stage)
         self.observer.phase(state.generation, "sample")
         programs = self.strategy.ask(self.batch_size)
+        parents = self._parents(len(programs))
         sampled = time.perf_counter()
         judgement = self._judge(programs, tasks)
         judged = time.perf_counter()
@@ -137,7 +148,7 @@ class Engine:
         }
         metrics = self._metrics(judgement, tasks, learned, seconds)
         metrics |= self._observe(judgement, tasks)
-        self._record(judgement, tasks, metrics, latencies, start)
+        self._record(judgement, tasks, metrics, latencies, parents, start)
         return metrics
 
     def best(self, num: int) -> list[Entry]:
@@ -148,6 +159,32 @@ class Engine:
             return entries
         self.store.add_latencies(self.run_id, self.state.generation - 1, latencies)
         return self.store.top(num, run_id=self.run_id)
+
+    def _prove(self, generations: int) -> None:
+        """Prove the best of the run on its last stage's tasks, when it is time and as far as its share goes.
+
+        What is due follows from the ledger alone, so a run that was stopped meanwhile makes up for it.
+        """
+        done = self.state.generation
+        last = self.store.last_generation(self.run_id)
+        if last is None or (done != generations and done % self.prove_every):
+            return
+        stage = [stage.name for stage in self.curriculum.stages].index(last.stage)
+        tasks = self.curriculum.tasks(stage)
+        cost, most = self.reprover.cost(tasks), self.prove_share * self.state.evaluations
+        for candidate in self.reprover.selected(tasks):
+            if self.should_stop or self.reprover.book.num_trainings(self.run_id) + cost > most:
+                return
+            if not candidate.is_proved:
+                self.observer.phase(last.generation, "prove", cost)
+                self.reprover.prove(candidate, tasks, last.generation, self.observer.advance)
+
+    def _parents(self, num: int) -> list[tuple[str, ...]]:
+        """Return the ids of the blueprints that each of the `num` programs last asked for was made from."""
+        made_from = self.strategy.parents or [()] * num
+        tokens = {parent: names(self.space, parent) for parents in made_from for parent in parents}
+        ids = self.judge.ids(tokens.values())
+        return [tuple(ids[tokens[p]] for p in parents if tokens[p] in ids) for parents in made_from]
 
     def _judge(self, programs: Sequence[Program], tasks: Sequence[Task]) -> Judgement:
         return self.judge.judge(
@@ -221,6 +258,7 @@ class Engine:
         tasks: Sequence[Task],
         metrics: dict[str, Any],
         latencies: dict[str, MeasuredLatency],
+        parents: Sequence[tuple[str, ...]],
         start: float,
     ) -> None:
         """Write the checkpoint, commit the generation, then tell everyone else."""
@@ -241,7 +279,7 @@ class Engine:
             generation,
             stage=metrics["stage"],
             metrics=metrics,
-            candidates=[_candidate(i, verdict) for i, verdict in enumerate(judgement.verdicts)],
+            candidates=[_candidate(i, verdict, parents[i]) for i, verdict in enumerate(judgement.verdicts)],
             blueprints=valid,
             evaluations=judgement.trained,
             tasks=self.judge.task_records(tasks),
@@ -254,7 +292,7 @@ class Engine:
         self.observer.generation(metrics, judgement.snapshot.entries)
 
 
-def _candidate(position: int, verdict: Verdict) -> CandidateRecord:
+def _candidate(position: int, verdict: Verdict, parents: tuple[str, ...]) -> CandidateRecord:
     return CandidateRecord(
         position=position,
         tokens=verdict.tokens,
@@ -263,4 +301,5 @@ def _candidate(position: int, verdict: Verdict) -> CandidateRecord:
         rule=verdict.rule,
         reward=verdict.reward.total,
         terms={} if verdict.reward.terms is None else asdict(verdict.reward.terms),
+        parents=parents,
     )

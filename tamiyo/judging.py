@@ -125,11 +125,7 @@ class Judge:
 
         That is the settings of host and engine, and the text of a user's own task.
         """
-        settings = {"host_width": self.crucible.width, "clip_norm": CLIP_NORM}
-        return tuple(
-            TaskRecord.of(task, **settings, **({"source": source} if (source := source_hash(task)) else {}))
-            for task in tasks
-        )
+        return task_records(tasks, self.crucible.width)
 
     def key_weights(self, tasks: Sequence[Task]) -> dict[str, float]:
         """Return what each task counts for the hall of fame, by the key of its record."""
@@ -190,6 +186,11 @@ class Judge:
             reseeded={id_: before[id_] for id_ in fresh},
             likenesses=self._likenesses(blueprints, snapshot),
         )
+
+    def ids(self, programs: Iterable[Tokens]) -> dict[Tokens, str]:
+        """Return the id of each program that is a blueprint."""
+        parsed = {tokens: self._parse(tokens) for tokens in programs}
+        return {tokens: found.id for tokens, found in parsed.items() if isinstance(found, Blueprint)}
 
     def _parse(self, tokens: Tokens) -> Blueprint | BlueprintError:
         try:
@@ -331,6 +332,15 @@ class Judge:
                 if is_first and all(result.task != task.name for result in known.get(parsed.id, ()))
             ),
         )
+
+
+def task_records(tasks: Sequence[Task], width: int) -> tuple[TaskRecord, ...]:
+    """Return the tasks as the ledger knows them, with what else decides scores in a host of `width`."""
+    settings = {"host_width": width, "clip_norm": CLIP_NORM}
+    return tuple(
+        TaskRecord.of(task, **settings, **({"source": source} if (source := source_hash(task)) else {}))
+        for task in tasks
+    )
 
 
 def _fingerprint(evaluation: Evaluation, task: Task, nothing: np.ndarray) -> np.ndarray:

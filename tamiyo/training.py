@@ -34,6 +34,7 @@ from tamiyo.entrants import Entrants
 from tamiyo.judging import Judge
 from tamiyo.progress import Progress
 from tamiyo.report import write_report
+from tamiyo.reproving import build_reprover
 from tamiyo.runs import RunError, RunFolder
 from tamiyo.tracking import Tracker, make_tracker
 
@@ -212,6 +213,9 @@ def _engine(
         batch_size=architect.batch_size,
         hall_of_fame_size=config.hall_of_fame.size,
         observer=observer,
+        reprover=build_reprover(config, curriculum, crucible, store, folder.run_id, space.language),
+        prove_every=config.library.every,
+        prove_share=config.library.share,
     )
 
 
@@ -313,6 +317,7 @@ def _summary(
         "is_complete": engine.state.generation >= config.budget.generations,
         "evaluations": counts.evaluations,
         "blueprints": counts.blueprints,
+        **_proved(engine),
         "database": store.name,
         "library": store.name if config.hall_of_fame.database else str(folder.path),
         "stages": first_of_stage,
@@ -324,6 +329,19 @@ def _summary(
         ],
         "last": rows[-1] if rows else {},
         "this_process_s": seconds,
+    }
+
+
+def _proved(engine: Engine) -> dict[str, int]:
+    """Return how many candidates of the run were proved, how many stand as entrants, and what it took."""
+    book = engine.reprover.book
+    proofs = [proof for proof in book.proofs() if proof.run_id == engine.run_id]
+    ids = {proof.blueprint_id for proof in proofs}
+    entrants = [id_ for id_, standing in book.standings().items() if standing.status == "entrant"]
+    return {
+        "proved": len(ids),
+        "entrants": len(ids.intersection(entrants)),
+        "proof_trainings": book.num_trainings(engine.run_id),
     }
 
 

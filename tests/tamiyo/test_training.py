@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from runs_of_tests import ROOT, SMALL, finish, lines, start, wandb_records
 
 from crucible.devices import device_model
 from crucible.latency import LatencyTable
+from hall_of_fame.library import Library
+from hall_of_fame.proofs import ProofBook
 from hall_of_fame.store import Store
 from tamiyo.cli import main as cli
 from tamiyo.launch import main
@@ -115,6 +118,49 @@ def test_equal_seeds_give_equal_runs(finished, tmp_path, latency):
     folder = tmp_path / "again"
     assert finish(start(*settings(latency), f"run.dir={folder}"))[0] == 0
     assert lines(folder) == lines(finished)
+
+
+def proving(latency: str, folder: Path) -> tuple[str, ...]:
+    """Return the settings of a run of evolution that proves the best of every second generation."""
+    proofs = ("every=2", "share=1", "seeds=2", "rates=[1,3]", "held_out=[delayed_xor]", "max_similarity=1")
+    evolution = ("strategy=evolution", "architect.evolution.population_size=4")
+    sizes = ("architect.batch_size=8", "architect.evolution.tournament_size=2")
+    own = (*evolution, *sizes, *(f"library.{setting}" for setting in proofs))
+    return (*settings(latency), *own, f"run.dir={folder}")
+
+
+def proofs_of(folder: Path) -> list:
+    with Store.open(folder / "library.db") as store:
+        return [replace(proof, run_id="", created="") for proof in ProofBook(store).proofs()]
+
+
+def test_a_run_proves_its_best_within_its_share_and_makes_up_for_it_when_killed(tmp_path, latency):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert finish(start(*proving(latency, whole)))[0] == 0
+    proofs = proofs_of(whole)
+    assert {proof.generation for proof in proofs} == {1, 3}
+    assert {len(proof.settings["tasks"]) for proof in proofs} == {1, 2}
+    summary = json.loads((whole / "summary.json").read_text())
+    assert summary["proved"] == len({proof.blueprint_id for proof in proofs})
+    assert 0 < summary["proof_trainings"] <= summary["evaluations"]
+    process = start(*proving(latency, killed))
+    wait_for_generations(killed, 2, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(proofs_of(killed)) < len(proofs), "the run ended before it was killed"
+    code, _, err = finish(start(f"run.resume={killed}"))
+    assert code == 0, err
+    assert lines(killed) == lines(whole)
+    assert proofs_of(killed) == proofs
+    with Library.open(whole) as library:
+        found = library.list(1000)
+        known = set(library.store.ids())
+    assert {entry.lineage.strategy for entry in found} == {"evolution"}
+    parents = {parent for entry in found for parent in entry.lineage.parents}
+    assert parents
+    assert parents <= known
+    with Store.open(whole / "library.db") as store:
+        assert all(not candidate.parents for candidate in store.candidates(store.runs()[0].id, 0))
 
 
 @pytest.mark.parametrize("generations", [1, 2])
