@@ -4,16 +4,16 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import ledgers
 import pytest
+import writers
 from archives import all_rows, fill
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -168,28 +168,26 @@ def test_a_float_is_written_to_the_bit(number: float) -> None:
 # One moment
 
 
-def test_a_backup_is_of_one_moment_while_a_writer_goes_on(store: Store, tmp_path: Path) -> None:
+def test_a_backup_is_of_one_moment_while_a_writer_goes_on(tmp_path: Path, library_url: str) -> None:
     path = tmp_path / "file"
-    process = subprocess.Popen(
-        [sys.executable, ledgers.__file__, store.name], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with writers.Writers() as crew:
+        pid = crew.start(library_url, "run")
+        while crew.hear()["event"] != "committed":
+            pass
         seen: list[int] = []
-        until = time.monotonic() + 200
-        while len(set(seen)) < 3 and time.monotonic() < until:
-            counts = write(store, path, replace=True).counts
-            assert counts["candidates"] == 16 * counts["generations"]
-            with gzip.open(path) as file:
-                verbs = [json.loads(line)["verb"] for line in file if line.startswith(b'{"table":"audit"')]
-            assert verbs.count("generation") == counts["generations"]
-            seen.append(counts["generations"])
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        with Store.open(library_url) as store:
+            until = time.monotonic() + 200
+            while len(set(seen)) < 3 and time.monotonic() < until:
+                counts = write(store, path, replace=True).counts
+                assert counts["candidates"] == writers.NUM * counts["generations"]
+                with gzip.open(path) as file:
+                    verbs = [
+                        json.loads(line)["verb"] for line in file if line.startswith(b'{"table":"audit"')
+                    ]
+                assert verbs.count("generation") == counts["generations"]
+                seen.append(counts["generations"])
+        os.kill(pid, signal.SIGKILL)
+        list(crew.hear_until_ended())
     assert len(set(seen)) >= 3
     assert restore(Archive(path), tmp_path / "restored.db").added["generations"] == seen[-1]
 
