@@ -6,11 +6,11 @@ Every finished training is a line in the folder, so a run that was killed, or th
 goes on where it stopped; `--num` may grow. A line names the knobs and examples of its task, so a task that
 was changed is trained anew. `--report` only compares what is there.
 
-Of each suite the tasks that count in its mean are trained, with blueprints that all of them examine. Quick
-trainings are the default ones of the loop at other lengths, learning rates and widths, from seeds that the
-long ones do not use. A long training has five times the steps in a host twice as wide; three learning rates
-are tried, and the report chooses among them on the validation split. Where a training meets no example twice,
-five times the steps are five times the examples.
+Of each suite all tasks are trained, gates included, with blueprints that all of them examine. Quick trainings
+are the default ones of the loop at other lengths, learning rates and widths, from seeds that the long ones do
+not use. A long training has five times the steps in a host twice as wide; three learning rates are tried, and
+the report chooses among them on the validation split. Where a training meets no example twice, five times the
+steps are five times the examples.
 """
 
 import argparse
@@ -35,10 +35,10 @@ from benchmarks.fidelity_plan import (
     SAMPLES,
     SUITE_SIZES,
     Setting,
-    counted,
     draw_sample,
     is_examined,
     is_legal,
+    tasks_of,
 )
 from benchmarks.fidelity_report import report
 from benchmarks.fidelity_scores import tells_classes
@@ -170,7 +170,7 @@ def missing(rows: Sequence[dict], sizes: Mapping[str, int], samples: Sequence[st
     names = ("sample", "task", "setting", "seed", "blueprint")
     known = {tuple(row[name] for name in names) for row in up_to_date(rows)}
     for settings, suite, sample in product((QUICK, LONG, OTHERS), sizes, samples):
-        tasks = tuple(counted(suite))
+        tasks = tasks_of(suite)
         blueprints = draw_sample(sample, sizes[suite], tasks)
         for task in tasks:
             pairs = [(setting, seed) for setting in settings for seed in setting.seeds]

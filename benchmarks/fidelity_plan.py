@@ -96,6 +96,11 @@ LONG = tuple(
 )
 
 
+def tasks_of(suite: str) -> tuple[str, ...]:
+    """Return the tasks of a suite, gates included."""
+    return tuple(suite_named(suite))
+
+
 def counted(suite: str) -> dict[str, float]:
     """Return the weight of each task in a suite's mean; gates stay outside."""
     return {name: weight for name, weight in suite_named(suite).items() if weight > 0}

@@ -274,7 +274,7 @@ def settings(exam: Exam) -> Iterator[dict[str, Any]]:
     """
     baseline = {num: choices(exam.quick(), num)[0] for num in range(1, len(DEFAULT.seeds) + 1)}
     unprinted = [setting for setting in (*QUICK, *OTHERS) if not setting.is_printed]
-    for setting in (s for s in unprinted if all(view.has(s) for view in exam.views)):
+    for setting in (s for s in unprinted if all(view.has(s) for view in (*exam.views, *exam.gates))):
         for num in DEFAULT_SEEDS if setting == DEFAULT else OTHER_SEEDS:
             if num <= len(setting.seeds):
                 yield _setting_row(exam, setting, TEST_SCORE, num, baseline)
@@ -299,8 +299,9 @@ def _setting_row(
     median: bool = False,
 ) -> dict[str, Any]:
     column_NC, pairs = choices(exam.quick(setting, definition), num, median=median)
-    weights = [weight * _task_cost(view.task) for view, weight in zip(exam.views, exam.weights, strict=True)]
-    price = float(num * np.average([_cost(setting, view) for view in exam.views], weights=weights))
+    views = (*exam.views, *exam.gates)
+    weights = [_task_cost(view.task) for view in views]
+    price = float(num * np.average([_cost(setting, view) for view in views], weights=weights))
     is_default = setting == DEFAULT and definition == TEST_SCORE and not median
     as_dear = None if is_default else _seeds_as_dear(price, len(baseline))
     return {
@@ -369,7 +370,7 @@ def _cost(setting: Setting, view: View) -> float:
 
 @cache
 def _task_cost(name: str) -> float:
-    """Return the steps in time that one default training takes, by which tasks of a curriculum weigh."""
+    """Return the steps in time that one default training takes, by which tasks weigh in a suite."""
     task = task_named(name)
     return task.num_steps * task.batch_size * task.splits(0).train.inputs.shape[1]
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
-from benchmarks.fidelity_plan import DEFAULT, LONG, QUICK, SAMPLES, Setting, counted, is_once
+from benchmarks.fidelity_plan import DEFAULT, LONG, QUICK, SAMPLES, Setting, counted, is_once, tasks_of
 from curricula.heads import HEADS, IGNORED
 from curricula.suites import task_named
 from curricula.task import Task
@@ -222,11 +222,20 @@ DEFINITIONS: Mapping[str, Definition] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """One task, or the weighted mean over the tasks of a suite, for the same N blueprints."""
+    """One task, or the task term that a suite's reward has, for the same N blueprints.
+
+    Attributes:
+        name: what tables call it.
+        views: of the tasks that are in the mean.
+        weights: theirs.
+        gates: of the tasks that the mean is multiplied by, as far as the least passed of them is passed. They
+            are judged by their scores, whatever the definition of the others is.
+    """
 
     name: str
     views: tuple[View, ...]
     weights: tuple[float, ...]
+    gates: tuple[View, ...] = ()
 
     def misfit(self, name: str) -> str:
         """Return why the definition of that name makes no sense of one of the tasks, or nothing."""
@@ -236,15 +245,27 @@ class Exam:
     def quick(self, setting: Setting = DEFAULT, definition: str = TEST_SCORE) -> np.ndarray:
         """Return the score `[N, S]` from each seed of a setting."""
         of = DEFINITIONS[definition].of
-        return self.mean([np.stack([of(view, setting, s) for s in setting.seeds], 1) for view in self.views])
+        scores = [np.stack([of(view, setting, s) for s in setting.seeds], 1) for view in self.views]
+        gates = [np.stack([view.normalised(setting, s) for s in setting.seeds], 1) for view in self.gates]
+        return self.mean(scores) * self._share(gates)
 
     def long(self, seeds: slice = slice(None)) -> np.ndarray:
         """Return the long score `[N]`."""
-        return self.mean([view.long(seeds) for view in self.views])
+        return self.mean([view.long(seeds) for view in self.views]) * self._share(
+            [view.long(seeds) for view in self.gates]
+        )
 
     def mean(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the weighted mean of what there is of each task."""
+        """Return the weighted mean of what there is of each task that is no gate."""
         return np.average(values, axis=0, weights=self.weights)
+
+    def _share(self, normalised: Sequence[np.ndarray]) -> np.ndarray:
+        """Return how far the least passed gate is, from the normalised scores on each; 1 without gates."""
+        shares = [
+            np.vectorize(task_named(view.task).share_passed, otypes=[np.float64])(scores)
+            for view, scores in zip(self.gates, normalised, strict=True)
+        ]
+        return np.min(shares, axis=0) if shares else np.ones(1)
 
 
 def exams(rows: Iterable[Mapping], samples: Sequence[str], suite: str) -> list[Exam]:
@@ -253,7 +274,7 @@ def exams(rows: Iterable[Mapping], samples: Sequence[str], suite: str) -> list[E
     They are of the blueprints that are complete on all of its tasks.
     """
     weights = counted(suite)
-    by_task: dict[str, dict[tuple[str, str, int, str], Mapping]] = {task: {} for task in weights}
+    by_task: dict[str, dict[tuple[str, str, int, str], Mapping]] = {task: {} for task in tasks_of(suite)}
     for row in rows:
         if row["task"] in by_task and row["sample"] in samples:
             key = row["sample"], row["setting"], row["seed"], row["blueprint"]
@@ -263,9 +284,10 @@ def exams(rows: Iterable[Mapping], samples: Sequence[str], suite: str) -> list[E
     if not shared:
         return []
     views = {task: View(task, shared, found) for task, found in by_task.items()}
-    result = [Exam(task, (view,), (1.0,)) for task, view in views.items()]
+    ranked, gates = (tuple(v for task, v in views.items() if (task in weights) == is_in) for is_in in (1, 0))
+    result = [Exam(view.task, (view,), (1.0,)) for view in ranked]
     if len(views) > 1:
-        result.append(Exam("+".join(views), tuple(views.values()), tuple(weights.values())))
+        result.append(Exam("+".join(views), ranked, tuple(weights.values()), gates))
     return result
 
 

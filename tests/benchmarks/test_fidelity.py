@@ -26,6 +26,7 @@ from benchmarks.fidelity_plan import (
     counted,
     draw_sample,
     is_once,
+    tasks_of,
 )
 from benchmarks.fidelity_report import equal_cost, settings
 from benchmarks.fidelity_scores import (
@@ -44,6 +45,7 @@ from benchmarks.trainings import Trainings
 from blueprints import HUMAN_BLUEPRINTS, parse
 from crucible import Crucible
 from crucible.engines.native.library import find_library
+from crucible.reward import task_term
 from curricula.heads import HEADS
 from curricula.markov import Markov
 from curricula.suites import SUITES, TASKS, task_named
@@ -168,12 +170,13 @@ def test_people_come_before_mutations_and_what_a_task_refuses_is_left_out():
     assert all(known[:100])
     assert not all(known)
     for suite in SUITES:
-        sample = draw_sample("random", 20, tuple(counted(suite)))
+        sample = draw_sample("random", 20, tasks_of(suite))
         assert len(sample) == 20
         assert all(b.graph.type.causal for b in sample) == (suite in ("predictive", "graft"))
 
 
-def test_a_gate_is_not_measured_and_what_counts_is():
+def test_a_gate_is_in_no_mean():
+    assert tasks_of("classic") == ("xor", "temporal")
     assert counted("xor") == {"xor": 1.0}
     assert counted("classic") == {"temporal": 1.0}
     assert counted("predictive") == {"markov_once": 1.0}
@@ -409,6 +412,24 @@ def test_a_suites_exam_is_the_weighted_mean_over_blueprints_that_are_complete_on
     assert found[2].long() == pytest.approx(0.75 * found[0].long() + 0.25 * found[1].long())
 
 
+def test_a_suites_exam_is_the_task_term_of_its_reward():
+    rows = drawn_rows(6, ("xor", "graft"))
+    graft, whole = exams(rows, ["random"], "graft")
+    assert (graft.name, whole.name) == ("graft", "xor+graft")
+    xor = Exam("xor", whole.gates, (1.0,))
+    tasks, weights = (task_named("xor"), task_named("graft")), SUITES["graft"]
+    for found, gate, ranked in (
+        (whole.quick()[:, 3], xor.quick()[:, 3], graft.quick()[:, 3]),
+        (whole.long(), xor.long(), graft.long()),
+    ):
+        expected = [
+            task_term(dict(zip(tasks, pair, strict=True)), weights) for pair in zip(gate, ranked, strict=True)
+        ]
+        assert found.tolist() == pytest.approx(expected)
+        assert found.tolist() != pytest.approx(ranked.tolist())
+    assert whole.misfit("gain, harm forgiven") == "", "a gate is judged by its score in any case"
+
+
 @needs_native
 @pytest.mark.slow
 def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(tmp_path):
@@ -437,7 +458,7 @@ def test_a_killed_benchmark_goes_on_to_the_same_lines_and_reports(tmp_path):
     ].replace(str(whole), "")
     document = json.loads((killed / "fidelity.json").read_text())
     figures = document["suites"][suite]
-    assert figures["exam"] == "markov_once"
+    assert figures["exam"] == "xor+markov_once"
     assert PROBABILITY in figures["left_out"]
     assert figures["samples"]["random"]["default"]["markov_once"]["num"] == 3
     assert document["engine_id"].startswith("native-")
