@@ -36,15 +36,13 @@ from benchmarks.fidelity_plan import (
     SUITE_SIZES,
     Setting,
     draw_sample,
-    is_examined,
-    is_legal,
     tasks_of,
 )
 from benchmarks.fidelity_report import report
 from benchmarks.fidelity_scores import tells_classes
 from benchmarks.preflight import check
 from benchmarks.trainings import Trainings
-from blueprints import HUMAN_BLUEPRINTS, Blueprint, num_parameters, parse
+from blueprints import Blueprint, num_parameters
 from crucible.effort import FULL
 from crucible.engines.base import Job, single_thread
 from crucible.engines.native.engine import NativeEngine
@@ -53,10 +51,7 @@ from crucible.program import Program, build_program
 from curricula.heads import InputKind
 from curricula.suites import task_named
 from curricula.task import Splits, Task
-from hall_of_fame.similarity import redundancy
 
-#: Human blueprints that redundancy is measured against.
-HALL_SIZE = 16
 #: Trainings between two writes.
 CHUNK = 32
 #: Fields of a result that the report needs.
@@ -183,13 +178,11 @@ def missing(rows: Sequence[dict], sizes: Mapping[str, int], samples: Sequence[st
 
 
 class Examiner:
-    """Trains batches and reads held-out losses, or redundancies, off what the slot or the readout says."""
+    """Trains batches, and reads held-out losses off what the readout says of classes."""
 
     def __init__(self, num_workers: int) -> None:
         efforts = {setting.effort for setting in (*QUICK, *LONG, *OTHERS)}
         self._engines = {effort: NativeEngine(num_workers, effort=effort) for effort in efforts}
-        self._humans = [parse(h.tokens, LOOP_LANGUAGE) for h in HUMAN_BLUEPRINTS if is_legal(h.tokens)]
-        self._halls: dict[tuple[str, Setting], torch.Tensor] = {}
 
     @property
     def engine_id(self) -> str:
@@ -200,9 +193,7 @@ class Examiner:
         """Return the finished batch as lines."""
         results = self.results(batch)
         task = task_named(batch.task)
-        if batch.setting.is_printed:
-            extras = self._redundancies(batch, results)
-        elif tells_classes(task):
+        if tells_classes(task):
             test = task.splits(batch.seed).test
             extras = [held_out(result.fingerprint, test.targets) for result in results]
         else:
@@ -223,33 +214,17 @@ class Examiner:
         ]
 
     def results(self, batch: Batch) -> list[TaskResult]:
-        """Return the finished batch; where none is printed, fingerprints are logits on the test split.
-
-        A task whose readout does not tell classes has none then.
-        """
+        """Return the finished batch; fingerprints are logits on the test split, where they tell classes."""
         task = batch.setting.of(task_named(batch.task))
         jobs = [
             Job(program=build_program(b.graph, task, batch.setting.width, LOOP_LANGUAGE), seed=batch.seed)
             for b in batch.blueprints
         ]
         engine = self._engines[batch.setting.effort]
-        if batch.setting.is_printed or not tells_classes(task):
-            return engine.train(jobs, task, fingerprints=batch.setting.is_printed)
+        if not tells_classes(task):
+            return engine.train(jobs, task)
         jobs = [replace(job, program=_speaking(job.program)) for job in jobs]
         return engine.train(jobs, Probed.of(task, batch.seed), fingerprints=True)
-
-    def _redundancies(self, batch: Batch, results: Sequence[TaskResult]) -> list[dict]:
-        """Return each blueprint's nearest CKA in a hall of humans trained in the same way."""
-        key = batch.task, batch.setting
-        if key not in self._halls:
-            humans = [human for human in self._humans if is_examined(human, (batch.task,))]
-            chosen = tuple(humans[:: max(1, len(humans) // HALL_SIZE)][:HALL_SIZE])
-            hall = self.results(replace(batch, blueprints=chosen, seed=batch.setting.seeds[0]))
-            self._halls[key] = _stacked(hall, (256, batch.setting.width))
-        prints = _stacked(results, (256, batch.setting.width))
-        ids = [blueprint.id for blueprint in batch.blueprints]
-        values = redundancy(ids, prints, known_ids=(), snapshot=self._halls[key])
-        return [{"redundancy": value} for value in values]
 
 
 def _speaking(program: Program) -> Program:
@@ -264,11 +239,6 @@ def held_out(logits_BC: np.ndarray | None, targets_B: torch.Tensor) -> dict[str,
     shares_BC = torch.from_numpy(logits_BC).double().log_softmax(1)
     right_B = shares_BC[torch.arange(len(targets_B)), targets_B]
     return {"test_loss": float(-right_B.mean()), "probability": float(right_B.exp().mean())}
-
-
-def _stacked(results: Sequence[TaskResult], shape: tuple[int, int]) -> torch.Tensor:
-    nothing = np.full(shape, np.nan, np.float32)
-    return torch.from_numpy(np.stack([nothing if r.fingerprint is None else r.fingerprint for r in results]))
 
 
 def _plain(value: float | str | None) -> float | str | None:

@@ -35,8 +35,6 @@ class Setting:
         rate: learning rate of Adam, likewise.
         seeds: of the trainings.
         effort: what a training may be spared.
-        is_printed: whether redundancy is measured on the representation of the task's probe set; else the
-            held-out loss is, on the test split, where a readout tells it.
     """
 
     width: int = 16
@@ -44,13 +42,11 @@ class Setting:
     rate: float = 1.0
     seeds: tuple[int, ...] = tuple(range(8))
     effort: Effort = FULL
-    is_printed: bool = False
 
     @property
     def name(self) -> str:
         """What the lines on disk call it."""
-        printed = " printed" if self.is_printed else ""
-        return f"D{self.width} steps x{self.steps:g} rate x{self.rate:g}{self.effort.id}{printed}"
+        return f"D{self.width} steps x{self.steps:g} rate x{self.rate:g}{self.effort.id}"
 
     def of(self, task: Task) -> Task:
         """Return `task` with these steps and this learning rate; its name stays.
@@ -78,7 +74,6 @@ QUICK = (
     DEFAULT,
     *(Setting(steps=steps) for steps in (0.25, 0.5)),
     Setting(steps=2.0, seeds=FEW),
-    Setting(seeds=TWO, is_printed=True),
 )
 #: Further ways, compared where they are there. Rungs thin cohorts of what is trained together.
 OTHERS = (
@@ -91,9 +86,7 @@ OTHERS = (
     Setting(width=32, seeds=TWO),
     Setting(steps=4.0, seeds=TWO),
 )
-LONG = tuple(
-    Setting(width=32, steps=5.0, rate=rate, seeds=(100, 101), is_printed=True) for rate in (0.3, 1.0, 3.0)
-)
+LONG = tuple(Setting(width=32, steps=5.0, rate=rate, seeds=(100, 101)) for rate in (0.3, 1.0, 3.0))
 
 
 def tasks_of(suite: str) -> tuple[str, ...]:

@@ -192,13 +192,12 @@ def _number(value: float | None) -> str:
 def terms(exam: Exam) -> dict[str, dict[str, Any]]:
     """Return, for each term, how well the quick one ranks the long one, and repeats on another seed.
 
-    Latency comes from a table and is no property of a training. The total leaves latency and redundancy out.
+    Latency comes from a table and is no property of a training, and redundancy is a matter of the library.
+    The total leaves both out.
     """
     quick = {"task": exam.quick(), "stability": exam.mean([_stability(view) for view in exam.views])}
     long = {"task": exam.long(), "stability": exam.mean([_long_stability(view) for view in exam.views])}
     parameters = [_parameters(exam.views[0], setting) for setting in (DEFAULT, LONG[0])]
-    quick["redundancy"] = exam.mean([_redundancy(view) for view in exam.views])
-    long["redundancy"] = exam.mean([_long_redundancy(view) for view in exam.views])
     quick["parameters"], long["parameters"] = parameters[0][:, None], parameters[1]
     weights = RewardWeights()
     quick["total"], long["total"] = (
@@ -227,21 +226,6 @@ def _calm(view: View, setting: Setting, seed: int) -> np.ndarray:
     """Return the stability term `[N]`, as `crucible.reward.stability` computes it."""
     restless = view.column(setting, seed, "loss_late_std") / RewardBounds().loss_late_std
     return np.nan_to_num((1 - view.column(setting, seed, "clipped_share")) * np.clip(1 - restless, 0, 1))
-
-
-PRINTED = next(setting for setting in QUICK if setting.is_printed)
-
-
-def _redundancy(view: View) -> np.ndarray:
-    return np.stack([_similarity(view, PRINTED, seed) for seed in PRINTED.seeds], axis=1)
-
-
-def _long_redundancy(view: View) -> np.ndarray:
-    return _at_best_rate(view, _similarity)
-
-
-def _similarity(view: View, setting: Setting, seed: int) -> np.ndarray:
-    return np.nan_to_num(view.column(setting, seed, "redundancy"))
 
 
 def _at_best_rate(view: View, measure) -> np.ndarray:
@@ -273,8 +257,9 @@ def settings(exam: Exam) -> Iterator[dict[str, Any]]:
     Where it costs about as much as a number of default seeds, its correlation is compared with theirs.
     """
     baseline = {num: choices(exam.quick(), num)[0] for num in range(1, len(DEFAULT.seeds) + 1)}
-    unprinted = [setting for setting in (*QUICK, *OTHERS) if not setting.is_printed]
-    for setting in (s for s in unprinted if all(view.has(s) for view in (*exam.views, *exam.gates))):
+    for setting in (*QUICK, *OTHERS):
+        if not all(view.has(setting) for view in (*exam.views, *exam.gates)):
+            continue
         for num in DEFAULT_SEEDS if setting == DEFAULT else OTHER_SEEDS:
             if num <= len(setting.seeds):
                 yield _setting_row(exam, setting, TEST_SCORE, num, baseline)
