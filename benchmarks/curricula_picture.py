@@ -91,4 +91,4 @@ def _draw_spread(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set_ylim(-0.03, 1.08)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_ylabel("normalised score", fontsize=8)
-    axes.set_title("Random blueprints by task, lowest first; how many count; ✓ calibrated", fontsize=10, loc="left")
+    axes.set_title("Random blueprints, lowest first; how many count; ✓ calibrated", fontsize=10, loc="left")

@@ -145,7 +145,9 @@ def _drawn_table(entries: Sequence[Entry]) -> Any:
 
 
 def _artifact(name: str, path: Path) -> Any:
-    artifact = _wandb().Artifact(name, type="ledger", description="Read it with: tamiyo library import FILE")
+    artifact = _wandb().Artifact(
+        name, type="ledger", description="Read it with: tamiyo library import FILE --into LIBRARY"
+    )
     artifact.add_file(str(path), policy="immutable", skip_cache=True)
     return artifact
 
