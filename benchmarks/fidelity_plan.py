@@ -20,7 +20,7 @@ SAMPLE_SEED = 20_261
 MAX_MUTATIONS = 3
 SAMPLES = ("random", "humans")
 #: The suites, and how many blueprints of each sample their trainings leave time for.
-SUITE_SIZES: Mapping[str, int] = MappingProxyType({"classic": 48, "predictive": 32, "graft": 8})
+SUITE_SIZES: Mapping[str, int] = MappingProxyType({"classic": 48, "predictive": 32, "graft": 12})
 #: Blueprints of a sample by which the cost of a wider host is weighed.
 NUM_WEIGHED = 64
 

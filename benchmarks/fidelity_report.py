@@ -110,14 +110,12 @@ def _sample(name: str, found: Sequence[Exam]) -> dict[str, Any]:
     print("\n### Terms of the reward\n")
     result["terms"] = {exam.name: terms(exam) for exam in found}
     print(_terms_table(result["terms"]))
-    result["settings"], result["equal_cost"] = {}, {}
-    for exam in found:
-        rows = result["settings"][exam.name] = list(settings(exam))
-        print(f"\n### Settings on {exam.name}\n\n{_settings_table(rows)}")
-        result["equal_cost"][exam.name] = equal_cost(rows)
-        print(f"\n### Seeds on {exam.name}, against the best setting at equal cost\n")
-        print(_equal_cost_table(result["equal_cost"][exam.name]))
     exam = found[-1]
+    rows = list(settings(exam))
+    print(f"\n### Settings on {exam.name}\n\n{_settings_table(rows)}")
+    result["settings"], result["equal_cost"] = {exam.name: rows}, {exam.name: equal_cost(rows)}
+    print(f"\n### Seeds on {exam.name}, against the best setting at equal cost\n")
+    print(_equal_cost_table(result["equal_cost"][exam.name]))
     print(f"\n### Fresh seeds for the best on {exam.name}\n")
     played = replay(exam.quick(), exam.long())
     result["reseeding"] = {exam.name: as_plain(played)}
