@@ -63,7 +63,9 @@ BLIND: dict[Sight, Blueprint] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "sight"), [(name, sight) for name in TASKS for sight in sorted(TASKS[name].needs)])
+@pytest.mark.parametrize(
+    ("name", "sight"), [(name, sight) for name, task in TASKS.items() for sight in sorted(task.needs)]
+)
 def test_who_is_blind_to_what_a_task_needs_stays_at_the_floor(crucible, name, sight):
     task = TASKS[name]
     found = scores(crucible, name, {"blind": BLIND[sight]})["blind"]
