@@ -64,7 +64,7 @@ def evaluations(
         row
         for chunk in chunks(ids)
         for row in connection.execute(
-            query.where(table.c.blueprint_id.in_(chunk), *_filters(table, task_keys, where))
+            query.where(table.c.blueprint_id.in_(chunk), *_filters(connection, table, task_keys, where))
         ).mappings()
     ]
 
@@ -77,7 +77,7 @@ def fingerprints(
     query = select(table).order_by(*(table.c[name] for name in ("generation", "run_id", "engine_id")))
     found: dict[tuple[str, str], tuple[int, np.ndarray]] = {}
     for chunk in chunks(ids):
-        conditions = _filters(table, task_keys, where)
+        conditions = _filters(connection, table, task_keys, where)
         for row in connection.execute(query.where(table.c.blueprint_id.in_(chunk), *conditions)).mappings():
             key = (row["blueprint_id"], row["task_key"])
             if key not in found:
@@ -148,7 +148,7 @@ def ranking(
     gated = sorted(recorded & gates(keys, weights))
 
     def rank(own: Sequence[ColumnElement[bool]]) -> dict[str, float]:
-        of_them = _filters(table, task_keys, where) if own else conditions
+        of_them = _filters(connection, table, task_keys, where) if own else conditions
         query = _ranked(of_them, own, counted, gated, least_ok).limit(k)
         return {row.blueprint_id: float(row.performance) for row in connection.execute(query)}
 
@@ -274,7 +274,7 @@ def entries(
 def _best_rewards(connection: Connection, ids: Sequence[str], run_id: str | None) -> dict[str, float]:
     table = schema.candidates
     query = select(table.c.blueprint_id, func.max(table.c.reward)).group_by(table.c.blueprint_id)
-    own = () if run_id is None else (func.coalesce(table.c.run_id, "") == run_id,)  # as in _filters
+    own = _filters(connection, table, None, {"run_id": run_id})
     return {
         id_: reward
         for chunk in chunks(ids)
@@ -287,14 +287,21 @@ def _conditions(table: Table, task_keys: Iterable[str] | None, where: Where) -> 
     return conditions if task_keys is None else [*conditions, table.c.task_key.in_(list(task_keys))]
 
 
-def _filters(table: Table, task_keys: Iterable[str] | None, where: Where) -> list[ColumnElement[bool]]:
-    """Return the conditions in a form that no index serves, for where ids have chosen the rows already.
+def _filters(
+    connection: Connection, table: Table, task_keys: Iterable[str] | None, where: Where
+) -> list[ColumnElement[bool]]:
+    """Return the conditions for where ids have chosen the rows already: no index of SQLite serves them.
 
-    SQLite knows no shares of rows: it would read all of a run to find a thousand blueprints in it.
+    SQLite knows no shares of rows, and would read all of a run to find a thousand blueprints in it.
+    PostgreSQL knows them, unless they are hidden: it then expects a row where there are thousands.
     """
-    hidden = {name: func.coalesce(table.c[name], "") for name in ("task_key", "run_id", "engine_id")}
+    if connection.dialect.name != "sqlite":
+        return _conditions(table, task_keys, where)
+    hidden = {name: func.coalesce(table.c[name], "") for name in where}
     filters = [hidden[name] == value for name, value in where.items() if value is not None]
-    return filters if task_keys is None else [*filters, hidden["task_key"].in_(list(task_keys))]
+    if task_keys is None:
+        return filters
+    return [*filters, func.coalesce(table.c.task_key, "").in_(list(task_keys))]
 
 
 def chunks(ids: Iterable[Any]) -> Iterator[Collection[Any]]:
