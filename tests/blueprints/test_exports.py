@@ -109,7 +109,8 @@ def test_weights_fill_the_same_module_built_anew(tmp_path_factory, tokens, width
     again = compile_blueprint(parse(tokens), width)
     load_weights(again, path)
     x = torch.randn(2, TIME, width)
-    assert torch.equal(again(x), module(x))
+    # Squares in loops overflow, in both alike.
+    torch.testing.assert_close(again(x), module(x), rtol=0, atol=0, equal_nan=True)
 
 
 def test_weights_of_every_human_blueprint_read_back(tmp_path):

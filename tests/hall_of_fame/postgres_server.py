@@ -59,6 +59,7 @@ class Server:
         try:
             yield self.url(name)
         finally:
+            self.wait()
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
