@@ -1,7 +1,6 @@
 """Proofs and lineage: what is written and read of them, and who is an entrant; trains and judges nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -10,7 +9,6 @@ from sqlalchemy import Connection, func, select
 
 from crucible.evaluation import TaskResult
 from hall_of_fame import audit, queries, rows, schema
-from hall_of_fame.database import reading, translated, writing
 from hall_of_fame.records import Lineage, Proof, Selected, Standing, TaskProof, TaskRecord
 from hall_of_fame.store import Store
 
@@ -24,7 +22,7 @@ class ProofBook:
     """
 
     def __init__(self, store: Store) -> None:
-        self._engine = store.engine
+        self._store = store
 
     def add(
         self,
@@ -48,7 +46,7 @@ class ProofBook:
             seen: how many proofs the verdict took into account; None for however many there are.
         """
         of = {"blueprint_id": proof.blueprint_id, "protocol": proof.protocol}
-        with self._writing(f"write a proof of {proof.blueprint_id[:12]} to") as connection:
+        with self._store.writing(f"write a proof of {proof.blueprint_id[:12]} to") as connection:
             table = schema.proofs
             num = connection.scalar(select(func.count()).select_from(table))
             known = [table.c[name] == value for name, value in of.items()]
@@ -70,7 +68,7 @@ class ProofBook:
 
     def proofs(self) -> list[Proof]:
         """Return every proof, oldest first."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return proofs(connection)
 
     def standings(self) -> dict[str, Standing]:
@@ -82,7 +80,7 @@ class ProofBook:
         table = schema.proofs
         wanted = {proof.blueprint_id: proof.protocol for proof in found}
         query = select(table).where(table.c.data.is_not(None))
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return {
                 row["blueprint_id"]: rows.unpack_fingerprint(row)
                 for chunk in queries.chunks(wanted)
@@ -95,7 +93,7 @@ class ProofBook:
         table, own = schema.proofs, schema.proof_trainings
         same = (own.c.blueprint_id == table.c.blueprint_id) & (own.c.protocol == table.c.protocol)
         query = select(func.count()).select_from(own.join(table, same)).where(table.c.run_id == run_id)
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return connection.scalar(query) or 0
 
     def trainings(self, proof: Proof) -> dict[str, list[TaskResult]]:
@@ -103,7 +101,7 @@ class ProofBook:
         table = schema.proof_trainings
         own = (table.c.blueprint_id == proof.blueprint_id, table.c.protocol == proof.protocol)
         found: dict[str, list[TaskResult]] = {}
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             names = queries.task_names(connection)
             query = select(table).where(*own).order_by(table.c.task_key, table.c.seed)
             for row in connection.execute(query).mappings():
@@ -118,23 +116,13 @@ class ProofBook:
 
         Ties go to the id; what no training went well of is left out.
         """
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return _selected(connection, run_id, task_keys, protocol)
 
     def lineages(self, ids: Iterable[str]) -> dict[str, Lineage]:
         """Return, for each of `ids`, the strategy that first brought it and what it made it from."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return _lineages(connection, ids)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated("read", self._engine.url), reading(self._engine) as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self, action: str) -> Iterator[Connection]:
-        with translated(action, self._engine.url), writing(self._engine) as connection:
-            yield connection
 
 
 def proofs(connection: Connection) -> list[Proof]:

@@ -76,7 +76,7 @@ class Store:
 
     def add_run(self, run: RunRecord) -> bool:
         """Record a run; return False, and change nothing, when its id is on record already."""
-        with self._writing("record a run in") as connection:
+        with self.writing("record a run in") as connection:
             added = self._insert(connection, schema.runs, [asdict(run)])
             if added:
                 audit.record(connection, "run", run_id=run.id, counts={"runs": added})
@@ -120,7 +120,7 @@ class Store:
         of = {"run_id": run_id, "generation": generation}
         row = {**of, "stage": stage, "metrics": dict(metrics), "checkpoint": checkpoint}
         written = {blueprint.id: blueprint for blueprint in blueprints}
-        with self._writing(f"write generation {generation} to") as connection:
+        with self.writing(f"write generation {generation} to") as connection:
             last = queries.last_generation(connection, run_id)
             if last is not None and generation <= last:
                 self._check_repeated(connection, run_id, generation, stage, metrics, candidates)
@@ -162,7 +162,7 @@ class Store:
         of = {"run_id": run_id, "generation": generation}
         values = [{"blueprint_id": id_, **of, **asdict(latency)} for id_, latency in latencies.items()]
         if values:
-            with self._writing("write latencies to") as connection:
+            with self.writing("write latencies to") as connection:
                 added = self._insert(connection, schema.latencies, values)
                 if added:
                     audit.record(connection, "latencies", **of, counts={"latencies": added})
@@ -255,7 +255,7 @@ class Store:
 
     def audit_trail(self, run_id: str | None = None) -> list[audit.AuditRecord]:
         """Return who wrote what and when, for one run or for all, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return audit.records(connection, run_id)
 
     # What a run needs to go on
@@ -266,7 +266,7 @@ class Store:
 
     def runs(self) -> list[RunRecord]:
         """Return every run, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = [rows.run_record(row) for row in connection.execute(select(schema.runs)).mappings()]
         return sorted(found, key=lambda run: (run.created, run.id))  # a server orders texts in its own way
 
@@ -279,7 +279,7 @@ class Store:
         """Return the committed generations of a run in their order, or the `last` ones of them."""
         table = schema.generations
         query = select(table).where(table.c.run_id == run_id).order_by(table.c.generation.desc()).limit(last)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [rows.generation_record(row) for row in connection.execute(query).mappings()][::-1]
 
     def metrics(self, run_id: str) -> list[dict[str, Any]]:
@@ -288,7 +288,7 @@ class Store:
 
     def candidates(self, run_id: str, generation: int) -> list[CandidateRecord]:
         """Return the batch of a generation in its order."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return queries.candidates(connection, run_id, generation)
 
     def known_results(
@@ -311,7 +311,7 @@ class Store:
         """
         ids, task_keys = set(ids), set(task_keys)
         known: dict[str, dict[tuple[str, int], TaskResult]] = defaultdict(dict)
-        with self._reading() as connection:
+        with self.reading() as connection:
             prints = (
                 queries.fingerprints(connection, ids, task_keys, engine_id=engine_id, run_id=run_id)
                 if with_fingerprints
@@ -348,7 +348,7 @@ class Store:
                 what the latest run gave them.
             ids: only these blueprints.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             where = {"run_id": run_id, "engine_id": engine_id}
             weights = queries.weights(connection, run_id) if weights is None else weights
             return queries.top(connection, k, task_keys, where, weights, ids)
@@ -365,7 +365,7 @@ class Store:
         """Return `top` with the fingerprints of its entries on each task, read in one transaction."""
         task_keys = list(task_keys)
         of = {"run_id": run_id, "engine_id": engine_id}
-        with self._reading() as connection:
+        with self.reading() as connection:
             weights = queries.weights(connection, run_id) if weights is None else weights
             entries = queries.top(connection, k, task_keys, of, weights)
             prints = queries.fingerprints(connection, {entry.id for entry in entries}, set(task_keys), **of)
@@ -379,7 +379,7 @@ class Store:
 
     def entry(self, blueprint_id: str) -> Entry | None:
         """Return one blueprint with all its evidence, good or bad; None when it is not on record."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             if not connection.scalar(
                 select(schema.blueprints.c.id).where(schema.blueprints.c.id == blueprint_id)
             ):
@@ -391,7 +391,7 @@ class Store:
 
     def evaluations(self, blueprint_id: str | None = None) -> list[EvaluationRecord]:
         """Return every training of a blueprint, or of all, with its provenance, by id, task key and seed."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             names = queries.task_names(connection)
             ids = (
                 connection.scalars(select(schema.blueprints.c.id)) if blueprint_id is None else {blueprint_id}
@@ -406,13 +406,13 @@ class Store:
         query = select(column).where(column.startswith(prefix, autoescape=True)).order_by(column).limit(limit)
         if prefix:
             query = query.where(column >= prefix, column < prefix + _AFTER_DIGITS)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return list(connection.scalars(query))
 
     def near_ids(self, text: str, *, num: int = 2) -> list[str]:
         """Return the `num` ids just before and the `num` just after `text` in sorted order."""
         column = schema.blueprints.c.id
-        with self._reading() as connection:
+        with self.reading() as connection:
             before = connection.scalars(
                 select(column).where(column < text).order_by(column.desc()).limit(num)
             )
@@ -422,13 +422,13 @@ class Store:
     def blueprint(self, blueprint_id: str) -> BlueprintRecord | None:
         """Return a blueprint as it was first written; None when it is not on record."""
         query = select(schema.blueprints).where(schema.blueprints.c.id == blueprint_id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(query).mappings().one_or_none()
             return None if row is None else rows.blueprint_record(row)
 
     def tasks(self) -> list[TaskRecord]:
         """Return every task on record, by key."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = [TaskRecord(**row) for row in connection.execute(select(schema.tasks)).mappings()]
         return sorted(found, key=lambda task: task.key)
 
@@ -436,14 +436,14 @@ class Store:
         """Return the keys of each stage's tasks, stages in the order of their names."""
         table = schema.generations
         keys: dict[str, set[str]] = defaultdict(set)
-        with self._reading() as connection:
+        with self.reading() as connection:
             for stage, task_keys in connection.execute(select(table.c.stage, table.c.task_keys)):
                 keys[stage].update(task_keys)
         return {stage: tuple(sorted(keys[stage])) for stage in sorted(keys)}
 
     def counts(self, run_id: str | None = None) -> Counts:
         """Return how many rows there are, of one run or of all."""
-        with self._reading() as connection:
+        with self.reading() as connection:
 
             def count(table: Table, column: str, *where: ColumnElement[bool]) -> int:
                 own = () if run_id is None else (table.c[column] == run_id,)
@@ -459,12 +459,14 @@ class Store:
             )
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection that reads one moment of the ledger; what fails is a StoreError."""
         with translated("read", self._engine.url), reading(self._engine) as connection:
             yield connection
 
     @contextmanager
-    def _writing(self, action: str) -> Iterator[Connection]:
+    def writing(self, action: str) -> Iterator[Connection]:
+        """Give a connection whose block is one transaction; a failure is a StoreError that names `action`."""
         with translated(action, self._engine.url), writing(self._engine) as connection:
             yield connection
 

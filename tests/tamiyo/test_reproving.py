@@ -7,13 +7,14 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from test_judging import commit
 
 from blueprints import IDENTITY, LANGUAGE
 from crucible import Crucible
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.suites import task_named
 from hall_of_fame.library import Library
-from hall_of_fame.records import CandidateRecord, Proof, RunRecord
+from hall_of_fame.records import Proof, RunRecord
 from hall_of_fame.store import Store
 from tamiyo.config import FIRST_PROOF_SEED, MAX_SEED, SEEDS_A_RUN, ConfigError, LibraryConfig
 from tamiyo.judging import Judge
@@ -53,25 +54,7 @@ def reprover_of(judge: Judge, **settings) -> Reprover:
 
 def search(judge: Judge, *programs: tuple[str, ...], generation: int = 0) -> None:
     """Judge the programs on XOR and commit them as a generation."""
-    judgement = judge.judge(list(programs), [XOR])
-    judge.store.commit_generation(
-        "run",
-        generation,
-        stage="xor",
-        metrics={},
-        candidates=[
-            CandidateRecord(
-                position=i,
-                tokens=v.tokens,
-                blueprint_id=v.blueprint and v.blueprint.id,
-                reward=v.reward.total,
-            )
-            for i, v in enumerate(judgement.verdicts)
-        ],
-        blueprints=[v.blueprint for v in judgement.verdicts if v.blueprint],
-        evaluations=judgement.trained,
-        tasks=judge.task_records([XOR]),
-    )
+    commit(judge, judge.judge(list(programs), [XOR]), generation)
 
 
 def prove_all(reprover: Reprover) -> list[Proof]:
