@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from html import escape
+from typing import Literal
 
 from blueprints.drawing_layout import (
+    DENSE_GAP,
     FRAME_MARGIN,
     FRAME_TITLE,
+    LAYER_GAP,
     NODE_HEIGHT,
     OUTPUT_ARROW,
     Box,
@@ -16,6 +19,7 @@ from blueprints.drawing_layout import (
 )
 from blueprints.graph import INPUT, LOOP, SCAN, STATE, AttributeValue, Graph, Node
 from blueprints.language import LANGUAGE, Language
+from blueprints.vocabulary import LOAD, MERGE, SAVE
 
 #: One colour a family of ops; each is readable on white and on near-black.
 FAMILY_COLOURS: dict[str, str] = {
@@ -33,7 +37,18 @@ FAMILY_COLOURS: dict[str, str] = {
 #: Colour of a family that is not in the table.
 OTHER_COLOUR = "#7d8590"
 
+#: What a drawing is for: a notebook, where it brings its own smallest width; a page, which has a style sheet,
+#: with the types of its edges; or a card, dense and without a word for those who do not see it.
+Form = Literal["notebook", "page", "card"]
+
 _FAMILIES = {INPUT: "input", LOOP: "loop", SCAN: "scan", STATE: "state"}
+#: Families of tokens that are no op, by how they begin.
+_BEGINNINGS = {
+    **dict.fromkeys(("RES_", "GATE_", "BRANCH_", MERGE), "merge"),
+    **dict.fromkeys(("LOOP_", "REPEAT_"), "loop"),
+    "SCAN_": "scan",
+    **dict.fromkeys((SAVE, LOAD, "TAP_", "STATE_"), "state"),
+}
 _SYMBOLS = {"ADD": "+", "MUL": "×"}
 #: Attributes that are written as a sign and a value.
 _SIGNS = {"kernel": "k", "repeat": "×", "index": ""}
@@ -45,23 +60,24 @@ _MARGIN = 10.0
 _SMALLEST = 0.75
 
 
-def blueprint_svg(graph: Graph, language: Language = LANGUAGE) -> str:
+def blueprint_svg(graph: Graph, language: Language = LANGUAGE, form: Form = "notebook") -> str:
     """Return a standalone SVG: a group `node` for each node, a path `edge` for each edge, bodies included.
 
     A node with a body is a frame around it. Where the order of a node's inputs has a meaning, its edges enter
     from left to right in that order. In a scan's body a group `store` tags each node that becomes a state.
-    Lines and letters take `currentColor`, so that the drawing follows the page's light or dark theme.
+    Lines and letters take `currentColor`, so that the drawing follows the page's light or dark theme. On a
+    page an edge is as thick as its value is wide, dashed where that is a single step, and names its type.
     """
-    placed = layout(graph, partial(_measured, language))
+    placed = layout(graph, partial(_measured, language), DENSE_GAP if form == "card" else LAYER_GAP)
     left, width = placed.left - _MARGIN, placed.right - placed.left + 2 * _MARGIN
     height = placed.height + 2 * _MARGIN
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="blueprint" role="img" '
-        f'aria-label="{escape(_described(graph, language))}" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="{left:.1f} {-_MARGIN:.1f} {width:.1f} {height:.1f}" '
-        f'style="min-width:{_SMALLEST * width:.0f}px">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="blueprint" {_told(graph, language, form)} '
+        f'width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="{left:.1f} {-_MARGIN:.1f} {width:.1f} {height:.1f}"'
+        + (f' style="min-width:{_SMALLEST * width:.0f}px">' if form == "notebook" else ">"),
         f'<g {_FONT} text-anchor="middle">',
-        *_graph(placed, language),
+        *_graph(placed, language, form),
         "</g></svg>",
     ]
     return "\n".join(parts)
@@ -82,6 +98,30 @@ def node_text(node: Node, language: Language = LANGUAGE) -> str:
     return " ".join([node.op, *attributes])
 
 
+def node_family(node: Node, language: Language = LANGUAGE) -> str:
+    """Return the family that gives a node its colour, a key of `FAMILY_COLOURS`, or `other`."""
+    row = language.table.get(node.op)
+    return row.family if row else _FAMILIES.get(node.op, "other")
+
+
+def token_families(tokens: Sequence[str], language: Language = LANGUAGE) -> list[str]:
+    """Return the family of each token, as its node has it; an attribute has that of the op before it."""
+    found: list[str] = []
+    for token in tokens:
+        is_attribute = token in language.vocabulary.attribute_tokens and bool(found)
+        found.append(found[-1] if is_attribute else _token_family(token, language))
+    return found
+
+
+def _token_family(token: str, language: Language) -> str:
+    row = language.table.get(token)
+    if row is not None:
+        return row.family
+    if token not in language.vocabulary.ids:
+        return "other"
+    return next((family for start, family in _BEGINNINGS.items() if token.startswith(start)), "input")
+
+
 def _attribute(node: Node, name: str, value: AttributeValue, language: Language) -> str:
     """Return a width in D, a kernel as `k5`, and any other attribute as its token in small letters."""
     if name == "width":
@@ -94,6 +134,13 @@ def _attribute(node: Node, name: str, value: AttributeValue, language: Language)
     tokens = {a.name: a.tokens for a in row.attributes}.get(name, {}) if row else {}
     written = (token.replace("_", " ").lower() for token, meant in tokens.items() if meant == value)
     return next(written, f"{name} {value}")
+
+
+def _told(graph: Graph, language: Language, form: Form) -> str:
+    """Return what a drawing says to those who do not see it; a card's words stand beside it."""
+    if form == "card":
+        return 'aria-hidden="true"'
+    return f'role="img" aria-label="{escape(_described(graph, language))}"'
 
 
 def _described(graph: Graph, language: Language) -> str:
@@ -129,15 +176,16 @@ def _ports(width: float, num: int) -> list[float]:
     return [spread * (2 * place - num + 1) / max(num - 1, 1) for place in range(num)]
 
 
-def _graph(placed: Layout, language: Language) -> list[str]:
+def _graph(placed: Layout, language: Language, form: Form) -> list[str]:
     """Return the edges of a graph, and its nodes with their bodies."""
+    draw = _typed_edge if form == "page" else _edge
     return [
         '<g fill="none" stroke="currentColor" stroke-opacity="0.55" stroke-width="1.2">',
-        *(_edge(path, _entrance(path, placed, language)) for path in placed.edges),
+        *(draw(path, _entrance(path, placed, language), placed.graph) for path in placed.edges),
         _output(placed.output),
         "</g>",
         '<g fill="currentColor">',
-        *(_node(placed.graph, box, language) for box in placed.boxes),
+        *(_node(placed.graph, box, language, form) for box in placed.boxes),
         "</g>",
     ]
 
@@ -155,12 +203,39 @@ def _entrance(path: list[Box], placed: Layout, language: Language) -> float:
     return target.x + target.enter + ports[place]
 
 
-def _edge(path: list[Box], entrance: float) -> str:
+def _edge(path: list[Box], entrance: float, graph: Graph) -> str:
     """Return the line of an edge; it ends in an arrow at the upper side of its node."""
     top = path[-1].y - path[-1].height / 2
     return (
         f'<path class="edge" d="{_line(path, entrance)}V{top:.1f}"/>'
         f'<path d="{_head(entrance, top)}" fill="currentColor" stroke="none"/>'
+    )
+
+
+def _typed_edge(path: list[Box], entrance: float, graph: Graph) -> str:
+    """Return an edge with its type: thick as it is wide, dashed for a single step, its title on a broad line.
+
+    A type other than the input's is written where the edge leaves.
+    """
+    assert path[0].node is not None
+    assert path[-1].node is not None
+    source, target = graph.nodes[path[0].node], graph.nodes[path[-1].node]
+    top, line = path[-1].y - path[-1].height / 2, _line(path, entrance)
+    dashes = ' stroke-dasharray="5 3"' if source.type.time == "single" else ""
+    width = 0.9 + 0.9 * float(source.type.width)
+    short = str(source.type).removeprefix("[B, ").removesuffix("]").replace(", ", " × ")
+    label = ""
+    if short != "T × D":
+        x, y = path[0].x + path[0].leave + 4 + width, path[0].bottom + 11
+        label = (
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="start" font-size="{_TAG_FONT_SIZE}" '
+            f'fill="currentColor" stroke="none">{short}</text>'
+        )
+    return (
+        f'<g class="wire"><title>{escape(f"{source.op} to {target.op}: {source.type}")}</title>'
+        f'<path d="{line}V{top:.1f}" stroke-opacity="0" stroke-width="12" pointer-events="stroke"/>'
+        f'<path class="edge" d="{line}V{top - 5:.1f}" stroke-width="{width:.1f}"{dashes}/>'
+        f'<path d="{_head(entrance, top)}" fill="currentColor" stroke="none"/>{label}</g>'
     )
 
 
@@ -194,29 +269,25 @@ def _head(x: float, y: float) -> str:
     return f"M{x:.1f} {y:.1f}l-3.2 -6.5h6.4z"
 
 
-def _node(graph: Graph, box: Box, language: Language) -> str:
+def _node(graph: Graph, box: Box, language: Language, form: Form) -> str:
     """Return a node with its tag and its body."""
     assert box.node is not None
     node, stored = graph.nodes[box.node], _stored(graph, box.node)
-    family = _family(node, language)
+    family = node_family(node, language)
     tag = _measured(language, graph, box.node)[1]
     left, right = box.x - box.width / 2, box.x + box.width / 2 - tag
     title = f"%{box.node} {node.label}({', '.join(f'%{i}' for i in node.inputs)}): {node.type}"
-    shape = _leaf if box.body is None else _frame
+    titled = "" if form == "card" else f"<title>{escape(title)}</title>"
+    shape = _leaf if box.body is None else partial(_frame, form=form)
     return (
-        f'<g class="node {escape(family)}"><title>{escape(title)}</title>'
+        f'<g class="node {escape(family)}">{titled}'
         f"{shape(node, box, left, right, language)}</g>{_tag(stored, right, box.y) if stored else ''}"
     )
 
 
-def _family(node: Node, language: Language) -> str:
-    row = language.table.get(node.op)
-    return row.family if row else _FAMILIES.get(node.op, "other")
-
-
 def _leaf(node: Node, box: Box, left: float, right: float, language: Language) -> str:
     rounded = node.op in _SYMBOLS or node.op == STATE
-    colour = FAMILY_COLOURS.get(_family(node, language), OTHER_COLOUR)
+    colour = FAMILY_COLOURS.get(node_family(node, language), OTHER_COLOUR)
     rect = _rect(left, box.y - box.height / 2, right - left, box.height, NODE_HEIGHT / 2 if rounded else 5)
     return (
         f'{rect} fill="{colour}" fill-opacity="0.17" stroke="{colour}" stroke-width="1.4"/>'
@@ -224,12 +295,12 @@ def _leaf(node: Node, box: Box, left: float, right: float, language: Language) -
     )
 
 
-def _frame(node: Node, box: Box, left: float, right: float, language: Language) -> str:
+def _frame(node: Node, box: Box, left: float, right: float, language: Language, form: Form) -> str:
     """Return the frame of a node with its title, and the body that it holds."""
     assert box.body is not None
-    top, colour = box.y - box.height / 2, FAMILY_COLOURS[_family(node, language)]
+    top, colour = box.y - box.height / 2, FAMILY_COLOURS[node_family(node, language)]
     shift = (left + right) / 2 - (box.body.left + box.body.right) / 2
-    body = "\n".join(_graph(box.body, language))
+    body = "\n".join(_graph(box.body, language, form))
     return (
         f'{_rect(left, top, right - left, box.height, 9)} fill="{colour}" fill-opacity="0.07" '
         f'stroke="{colour}" stroke-width="1.4"/>'

@@ -12,10 +12,11 @@ NODE_HEIGHT = 24.0
 FRAME_MARGIN, FRAME_TITLE = 12.0, 22.0
 #: Length of the arrow that leaves the output node.
 OUTPUT_ARROW = 16.0
+#: Between two layers, and in a dense drawing.
+LAYER_GAP, DENSE_GAP = 22.0, 10.0
 
 _CORRIDOR = 8.0
 _GAP = 16.0
-_LAYER_GAP = 22.0
 _SWEEPS = 8
 #: Between neighbours in one mean place, the order of a node's inputs decides.
 _TIE = 1e-3
@@ -89,11 +90,14 @@ class Layout:
 Measure = Callable[[Graph, int], tuple[float, float, Sequence[float]]]
 
 
-def layout(graph: Graph, measure: Measure) -> Layout:
+def layout(graph: Graph, measure: Measure, layer_gap: float = LAYER_GAP) -> Layout:
     """Return the graph and all bodies in it with a place for each node; a node with a body is a frame."""
     depth = _depths(graph)
     measured = [measure(graph, index) for index in range(len(graph.nodes))]
-    boxes = [_box(graph, index, depth[index], measured[index][:2], measure) for index in range(len(depth))]
+    boxes = [
+        _box(graph, index, depth[index], measured[index][:2], measure, layer_gap)
+        for index in range(len(depth))
+    ]
     layers: list[list[Box]] = [[] for _ in range(max(depth) + 2)]
     for box in boxes:
         layers[box.layer].append(box)
@@ -107,7 +111,7 @@ def layout(graph: Graph, measure: Measure) -> Layout:
     output = _path(boxes[graph.output], end, layers, 0.0)
     _order(layers)
     _place(layers)
-    height = _stack(layers)
+    height = _stack(layers, layer_gap)
     left = min(box.x - box.width / 2 for layer in layers for box in layer)
     right = max(box.x + box.width / 2 for layer in layers for box in layer)
     return Layout(graph, layers, edges, output, left, right, height)
@@ -125,13 +129,15 @@ def _depths(graph: Graph) -> list[int]:
     return depth
 
 
-def _box(graph: Graph, index: int, depth: int, widths: tuple[float, float], measure: Measure) -> Box:
+def _box(
+    graph: Graph, index: int, depth: int, widths: tuple[float, float], measure: Measure, layer_gap: float
+) -> Box:
     width, tag = widths
     body = graph.nodes[index].body
     if body is None:
         shift = -tag / 2
         return Box(width=width + tag, height=NODE_HEIGHT, layer=depth, node=index, enter=shift, leave=shift)
-    inner = layout(body, measure)
+    inner = layout(body, measure, layer_gap)
     middle = (inner.left + inner.right) / 2
     (entrance,) = (box for box in inner.boxes if box.node == 0)
     frame = max(inner.right - inner.left + 2 * FRAME_MARGIN, width)
@@ -160,10 +166,12 @@ def _path(source: Box, target: Box, layers: list[list[Box]], port: float) -> lis
 
 def _order(layers: list[list[Box]]) -> None:
     """Sort each layer by the mean place of its neighbours, down and up, which uncrosses most edges."""
+    place = {id(box): i / max(len(row) - 1, 1) for row in layers for i, box in enumerate(row)}
     for sweep in range(_SWEEPS):
         downwards = sweep % 2 == 0
         for layer in layers if downwards else reversed(layers):
-            place = {id(box): i / max(len(row) - 1, 1) for row in layers for i, box in enumerate(row)}
+            if len(layer) == 1:
+                continue
             barycentres = {
                 id(box): _mean(
                     [place[id(n)] for n in box.above]
@@ -174,6 +182,7 @@ def _order(layers: list[list[Box]]) -> None:
                 for box in layer
             }
             layer.sort(key=lambda box: barycentres[id(box)])
+            place.update((id(box), i / (len(layer) - 1)) for i, box in enumerate(layer))
 
 
 def _place(layers: list[list[Box]]) -> None:
@@ -198,6 +207,9 @@ def _settle(layer: list[Box], wanted: list[float]) -> None:
     With the room that each box needs subtracted, this is isotonic regression: neighbours that would be out
     of order are pooled at their mean.
     """
+    if len(layer) == 1:  # most layers, of most graphs
+        layer[0].x = wanted[0]
+        return
     offsets = [0.0]
     for left, right in pairwise(layer):
         offsets.append(offsets[-1] + (left.width + right.width) / 2 + _GAP)
@@ -212,15 +224,15 @@ def _settle(layer: list[Box], wanted: list[float]) -> None:
         box.x = place + offset
 
 
-def _stack(layers: list[list[Box]]) -> float:
+def _stack(layers: list[list[Box]], layer_gap: float) -> float:
     """Put each layer under the one above, as high as its highest node; return the height of all."""
     top = 0.0
     for layer in layers:
         height = max(box.height for box in layer)
         for box in layer:
             box.top, box.bottom, box.y = top, top + height, top + height / 2
-        top += height + _LAYER_GAP
-    return top - 2 * _LAYER_GAP + OUTPUT_ARROW
+        top += height + layer_gap
+    return top - 2 * layer_gap + OUTPUT_ARROW
 
 
 def _mean(values: list[float], default: float = 0.0) -> float:

@@ -25,7 +25,7 @@ _BORDER = "1px solid rgba(128,128,128,0.4)"
 def card(title: str, graph: Graph | None, tokens: Sequence[str], facts: Sequence[Fact]) -> str:
     """Return a frame with title, drawing, facts and tokens; without a graph a line takes its place."""
     return (
-        f'<div style="display:inline-block;max-width:100%;box-sizing:border-box;padding:10px 14px;'
+        f'<div style="display:inline-block;max-width:min(100%,100ch);box-sizing:border-box;padding:10px 14px;'
         f'border:{_BORDER};border-radius:8px;font:13px/1.5 system-ui,sans-serif">'
         f'<div style="{_MONOSPACE};font-weight:600">{escape(title)}</div>'
         f'<div style="overflow-x:auto;padding:6px 0">{drawing(graph)}</div>'

@@ -43,16 +43,25 @@ class Repair:
     edits: int
 
 
-def repair(tokens: Sequence[str], language: Language = LANGUAGE) -> Repair:
+def repair(
+    tokens: Sequence[str], language: Language = LANGUAGE, max_edits_tried: int | None = None
+) -> Repair:
     """Return a legal program close to `tokens`, which may be anything; a legal program is returned as it is.
 
-    Equal tokens give equal programs. Unknown tokens are also read as the ones that they resemble.
+    Equal tokens give equal programs. Unknown tokens are also read as the ones that they resemble. Who answers
+    strangers bounds the edits that are tried, and takes the nearest program found by then; it is legal too.
     """
     given = tuple(tokens)
     meant = tuple(_meant(token, language) for token in given)
     automaton = _automaton_of(language)
-    found = (_near(automaton, reading) for reading in dict.fromkeys((meant, given)))
+    found = (_near(automaton, reading, max_edits_tried) for reading in dict.fromkeys((meant, given)))
     return min((Repair(program, edit_distance(given, program)) for program in found), key=lambda r: r.edits)
+
+
+def forget_walks() -> None:
+    """Give back the memory that walks and repairs remember prefixes in; the next ones begin anew."""
+    grammar_of.cache_clear()
+    _automaton_of.cache_clear()
 
 
 def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
@@ -66,7 +75,7 @@ def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
     return above[-1]
 
 
-def _near(automaton: "Automaton", tokens: Tokens) -> Tokens:
+def _near(automaton: "Automaton", tokens: Tokens, max_edits_tried: int | None) -> Tokens:
     """Return a program close to tokens: themselves when legal, else what the searches find."""
     if _is_legal(automaton.grammar, tokens):
         return tokens
@@ -76,7 +85,7 @@ def _near(automaton: "Automaton", tokens: Tokens) -> Tokens:
     found = min(_greedy(automaton, tokens), shortest, key=lambda program: edit_distance(tokens, program))
     bound = edit_distance(tokens, found) + 1
     for is_careful in (False, True):
-        search = _Search(automaton, tokens, bound, is_careful)
+        search = _Search(automaton, tokens, bound, is_careful, max_edits_tried)
         nearer = search.run()
         if nearer is not None:
             found, bound = nearer, search.bound
@@ -256,10 +265,18 @@ class _Node(NamedTuple):
 class _Search:
     """One search for a program nearer to the tokens than `bound` edits."""
 
-    def __init__(self, automaton: Automaton, tokens: Tokens, bound: int, is_careful: bool) -> None:
+    def __init__(
+        self,
+        automaton: Automaton,
+        tokens: Tokens,
+        bound: int,
+        is_careful: bool,
+        max_edits_tried: int | None = None,
+    ) -> None:
         self.automaton = automaton
         self.tokens = tokens
         self.bound = bound
+        self._num_left = float("inf") if max_edits_tried is None else max_edits_tried
         self.met_budget = False
         self._found: Tokens | None = None
         self._is_careful = is_careful
@@ -274,6 +291,9 @@ class _Search:
             following: list[_Node] = []
             for node in front:
                 for edited in self._edited(node):
+                    self._num_left -= 1
+                    if self._num_left < 0:
+                        return self._found
                     following += self._keep(edited, edits + 1)
                     if self.bound <= edits + 1:
                         return self._found

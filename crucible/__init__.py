@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from crucible.evaluation import Evaluation, Status, TaskResult
+from crucible.evaluation import Evaluation, LossCurve, Status, TaskResult
 
 if TYPE_CHECKING:
     from crucible.crucible import Crucible
     from crucible.latency import LatencyTable
 
-__all__ = ["Crucible", "Evaluation", "LatencyTable", "Status", "TaskResult"]
+__all__ = ["Crucible", "Evaluation", "LatencyTable", "LossCurve", "Status", "TaskResult"]
 
 
 def __getattr__(name: str) -> Any:

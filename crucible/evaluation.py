@@ -1,11 +1,44 @@
 """The plain records that the Crucible returns; leaves how they are computed to the engines."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import numpy as np
 
 Status = Literal["ok", "rejected", "diverged", "timed_out", "out_of_memory", "crashed"]
+#: Points of the loss curve of a training that takes all of its task's steps.
+NUM_POINTS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossCurve:
+    """The training loss over a training's steps, thinned: its means over spans of steps.
+
+    The spans share the task's steps out equally, to a step, whether or not a training takes them all. So
+    curves of one task can be laid upon one another; that of a training which ends early is shorter, and its
+    last mean is over as many steps of the last span as it took.
+
+    Attributes:
+        planned_steps: steps of the task's whole training.
+        means: of the spans that were begun, `NUM_POINTS` at most: mean training loss, in nats or of a
+            regression the mean squared error. Each is a number of float32, as the ledger keeps it.
+    """
+
+    planned_steps: int
+    means: tuple[float, ...]
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """Steps after which the spans of `means` begin, and after which the last of them would end."""
+        return span_bounds(self.planned_steps)[: len(self.means) + 1]
+
+
+@cache
+def span_bounds(planned_steps: int) -> tuple[int, ...]:
+    """Return 0 and the steps after which each of a task's spans ends; short tasks have one a step."""
+    num = min(NUM_POINTS, planned_steps)
+    return tuple(i * planned_steps // num for i in range(num + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +64,8 @@ class TaskResult:
         solved_step: first step after which the smoothed training loss stays under the task's solved loss.
         gradient_norm_mean: mean over steps of the global gradient norm, before clipping.
         gradient_norm_max: its maximum.
+        loss_curve: the training loss over the steps; absent where there was no finite step or a status leaves
+            no figures, and in ledgers of before curves were kept.
         clipped_share: share of steps whose gradient norm exceeded the clip.
         nonfinite_step: step at which loss or gradient stopped being finite; absent where only an exam after
             training brought infinite or undefined values.
@@ -56,6 +91,7 @@ class TaskResult:
     solved_step: int | None = None
     gradient_norm_mean: float = float("nan")
     gradient_norm_max: float = float("nan")
+    loss_curve: LossCurve | None = None
     clipped_share: float = 0.0
     nonfinite_step: int | None = None
     gain: float | None = None

@@ -129,10 +129,9 @@ class LatencyTable:
 
     def save(self, path: str | Path) -> None:
         """Write the table as JSON; whatever ends the process, `path` holds a whole table or what it held."""
-        text = json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
         path = Path(path)
         try:
-            _replace(path, text)
+            _replace(path, self.to_text())
         except OSError as error:
             raise CrucibleError(f"latency table {path} cannot be written: {error.strerror}") from error
 
@@ -140,18 +139,27 @@ class LatencyTable:
     def load(cls, path: str | Path) -> "LatencyTable":
         """Read a table that `save` wrote."""
         try:
-            fields = json.loads(Path(path).read_text())
-            rows = {
-                str(name): tuple((float(width), float(us)) for width, us in curve)
-                for name, curve in fields.pop("rows").items()
-            }
-            return cls(rows=rows, **fields)
+            return cls.from_text(Path(path).read_text())
         except OSError as error:
             raise CrucibleError(f"latency table {path} cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CrucibleError(
                 f"{path} is no latency table; expected JSON written by LatencyTable.save"
             ) from error
+
+    def to_text(self) -> str:
+        """Return the table as JSON."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str) -> "LatencyTable":
+        """Return the table that `to_text` wrote; what went wrong otherwise is for who knows where it lay."""
+        fields = json.loads(text)
+        rows = {
+            str(name): tuple((float(width), float(us)) for width, us in curve)
+            for name, curve in fields.pop("rows").items()
+        }
+        return cls(rows=rows, **fields)
 
 
 def _replace(path: Path, text: str) -> None:

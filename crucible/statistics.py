@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from crucible.evaluation import TaskResult
+from crucible.evaluation import LossCurve, TaskResult, span_bounds
 from crucible.grading import grades
 from crucible.program import Program
 from curricula.task import Splits, Task
@@ -56,12 +56,14 @@ def _figures(losses_JK: np.ndarray, norms_JK: np.ndarray, task: Task) -> Iterato
         "clipped_share": (norms_JK > CLIP_NORM).mean(1),
     }
     solved_steps = _solved_steps(losses_JK, task.solved_loss)
+    curves = _loss_curves(losses_JK, task.num_steps)
     rows = zip(*(column_J.tolist() for column_J in columns.values()), strict=True)
-    for row, solved_step in zip(rows, solved_steps, strict=True):
+    for row, solved_step, curve in zip(rows, solved_steps, curves, strict=True):
         yield {
             "num_steps": num_steps,
             **dict(zip(columns, row, strict=True)),
             "solved_step": solved_step,
+            "loss_curve": curve,
         }
 
 
@@ -112,3 +114,13 @@ def _solved_steps(losses_JK: np.ndarray, threshold: float) -> list[int | None]:
     is_above = (sums[:, window:] - sums[:, :-window]) / window >= threshold
     num_after_J = np.where(is_above.any(1), is_above[:, ::-1].argmax(1), is_above.shape[1])
     return [num_steps - after if after else None for after in num_after_J.tolist()]
+
+
+def _loss_curves(losses_JK: np.ndarray, planned_steps: int) -> list[LossCurve]:
+    """Return each curve thinned to the spans of a task that plans so many steps."""
+    assert losses_JK.shape[1] <= planned_steps, "no training takes more steps than its task has"
+    bounds = np.minimum(span_bounds(planned_steps), losses_JK.shape[1])
+    starts, sizes = bounds[:-1], np.diff(bounds)
+    sums = np.add.reduceat(losses_JK, starts[sizes > 0], 1)
+    means = (sums / sizes[sizes > 0]).astype(np.float32)
+    return [LossCurve(planned_steps=planned_steps, means=tuple(row)) for row in means.tolist()]

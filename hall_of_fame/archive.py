@@ -128,7 +128,7 @@ def write(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             run_id=run_id,
             top=top,
-            counts={table.name: lines.counts[table.name] for table in schema.metadata.sorted_tables},
+            counts={table.name: lines.counts[table.name] for table in schema.LEDGER},
             sha256=lines.digest.hexdigest(),
         )
         try:
@@ -212,7 +212,7 @@ class Archive:
             for number, line in enumerate(file, 2):
                 row = json.loads(line)
                 table = tables.get(row.pop("table", ""))
-                if table is None or row.keys() != set(_names(table)):
+                if table is None or row.keys() != set(names_of(table)):
                     raise self._refusal(
                         f"line {number} is no row of a table of schema {self.header.revision}"
                     )
@@ -310,7 +310,7 @@ def key_columns(table: Table) -> list[Column[Any]]:
 
 def read_rows(connection: Connection, selection: Selection | None = None) -> Iterator[tuple[Table, Encoded]]:
     """Yield every row, or the selected ones, a table after those that it refers to."""
-    for table in schema.metadata.sorted_tables:
+    for table in schema.LEDGER:
         query = select(*columns(table)).order_by(*_order(table))
         if selection is not None:
             query = query.where(*selection.where(table))
@@ -321,11 +321,11 @@ def read_rows(connection: Connection, selection: Selection | None = None) -> Ite
 
 def encode(table: Table, row: Mapping[Any, Any]) -> Encoded:
     """Return a row as JSON values; `decode` is the inverse."""
-    encoded = {name: row[name] for name in _names(table)}
-    for name in _names(table, LargeBinary):
+    encoded = {name: row[name] for name in names_of(table)}
+    for name in names_of(table, LargeBinary):
         if encoded[name] is not None:
             encoded[name] = base64.b64encode(encoded[name]).decode()
-    for name in _names(table, Float):
+    for name in names_of(table, Float):
         value = encoded[name]
         if value is not None and not math.isfinite(value):
             encoded[name] = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -335,17 +335,17 @@ def encode(table: Table, row: Mapping[Any, Any]) -> Encoded:
 def decode(table: Table, row: Encoded) -> dict[str, Any]:
     """Return the row that `encode` was given."""
     decoded = dict(row)
-    for name in _names(table, LargeBinary):
+    for name in names_of(table, LargeBinary):
         if decoded[name] is not None:
             decoded[name] = base64.b64decode(decoded[name])
-    for name in _names(table, Float):
+    for name in names_of(table, Float):
         if isinstance(decoded[name], str):
             decoded[name] = float(decoded[name])
     return decoded
 
 
 @cache
-def _names(table: Table, kind: type[TypeEngine[Any]] = TypeEngine) -> tuple[str, ...]:
+def names_of(table: Table, kind: type[TypeEngine[Any]] = TypeEngine) -> tuple[str, ...]:
     """Return the names of the columns of one kind."""
     return tuple(column.name for column in columns(table) if isinstance(column.type, kind))
 

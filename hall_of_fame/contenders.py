@@ -1,21 +1,24 @@
 """Narrows a ranking to the blueprints that can stand in it, found by an index on scores; ranks nothing.
 
 A performance is at most the weighted mean of a blueprint's best normalised scores, each at most 1. One of at
-least `p` therefore needs, on a task with the share `w` of all weight, a score of at least 1 - (1 - p) / w: of
-a large ledger few blueprints have one (the threshold of Fagin, Lotem and Naor 2003, without its cursors).
+least `p` therefore needs, on each task, a score of at least 1 - (1 - p) / w where `w` is its share of all
+weight: of a large ledger few blueprints have them all (the threshold of Fagin, Lotem and Naor 2003, without
+its cursors).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, exists, func, literal, select
 
 from hall_of_fame import schema
 
 #: Performances that the least of the best may have, tried in this order until enough blueprints reach one.
-BARS = (1.0, 63 / 64, 15 / 16, 3 / 4, 1 / 2)
+BARS = (1.0, 255 / 256, 63 / 64, 15 / 16, 3 / 4, 1 / 2)
 #: Rows with a high enough score above which all rows are read as fast.
 MANY = 50_000
+#: Blueprints that are named one by one: no planner then has to guess how many they are.
+FEW = 2000
 #: What rounding may take from a performance.
 _ROUNDING = 1e-9
 #: Runs bound to one statement at most.
@@ -91,24 +94,41 @@ class _Narrowing:
         return cls(connection, counted, chances, runs if len(runs) <= _MANY_RUNS else None)
 
     def conditions(self, bar: float, limit: int) -> tuple[list[Condition], int]:
-        """Return conditions without which no performance reaches `bar`, and how many rows fulfil them.
+        """Return conditions without which no performance reaches `bar`, and how many at most fulfil them.
 
-        It is that of the task which the fewest reach; where `limit` or more rows do, there is none.
+        A score has to be high enough on every task that counts: on the task which the fewest reach, and of
+        those on the others. Where `limit` or more reach each task, there is no condition.
         """
-        found: list[tuple[int, Select[tuple[str]]]] = []
+        asked: list[tuple[int, str, float]] = []
         for key, share in self.shares.items():
             scaled = 1.0 - (1.0 - bar) / share - _ROUNDING
             if scaled > 0.0:
-                reached = self._reached(key, self.chances[key] + scaled * (1.0 - self.chances[key]))
-                bounded = reached.limit(limit).subquery()
-                num = self.connection.scalar(select(func.count()).select_from(bounded)) or 0
-                found.append((num, reached))
-        num, reached = min(found, key=lambda pair: pair[0], default=(limit, None))
-        if reached is None or num >= limit:
+                score = self.chances[key] + scaled * (1.0 - self.chances[key])
+                rows = select(literal(1)).where(*self._reach(schema.evaluations, key, score)).limit(limit)
+                num = self.connection.scalar(select(func.count()).select_from(rows.subquery())) or 0
+                asked.append((num, key, score))
+        asked.sort()
+        if not asked or asked[0][0] >= limit:
             return [], limit
-        return [schema.evaluations.c.blueprint_id.in_(reached)], num
-
-    def _reached(self, key: str, score: float) -> Select[tuple[str]]:
+        [(num, key, score), *others] = asked
         table = schema.evaluations.alias()
-        query = select(table.c.blueprint_id).where(table.c.task_key == key, table.c.score >= score)
-        return query if self.run_ids is None else query.where(table.c.run_id.in_(self.run_ids))
+        reached = select(table.c.blueprint_id).where(*self._reach(table, key, score))
+        for _, key, score in others:
+            other = schema.evaluations.alias()
+            own = [other.c.blueprint_id == table.c.blueprint_id, *self._reach(other, key, score, seek=False)]
+            reached = reached.where(exists().where(*own))
+        ids = list(self.connection.scalars(reached.distinct().limit(FEW + 1)))
+        if len(ids) > FEW:
+            return [schema.evaluations.c.blueprint_id.in_(reached)], num
+        return [schema.evaluations.c.blueprint_id.in_(sorted(ids))], len(ids)
+
+    def _reach(self, table: FromClause, key: str, score: float, *, seek: bool = True) -> list[Condition]:
+        """Return the conditions of a score on a task that is high enough.
+
+        Unless to `seek` by them, the index on scores is hidden from SQLite, which would choose it.
+        """
+        run_id, own_score = table.c.run_id, table.c.score
+        if not seek and self.connection.dialect.name == "sqlite":
+            run_id, own_score = func.coalesce(run_id, ""), func.coalesce(own_score, 0.0)
+        reach = [table.c.task_key == key, own_score >= score]
+        return reach if self.run_ids is None else [*reach, run_id.in_(self.run_ids)]

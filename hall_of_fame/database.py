@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from hall_of_fame import audit
-from hall_of_fame.errors import StoreError
+from hall_of_fame import audit, cataloguing, onlookers
+from hall_of_fame.errors import SlowQueryError, StoreError
+from hall_of_fame.onlookers import Onlooker
 from hall_of_fame.schema import HEAD
 
 #: Seconds that a connection waits for another one's write, and for a server to answer.
@@ -21,21 +22,26 @@ BUSY_TIMEOUT_S = 30.0
 #: The number of PostgreSQL's advisory lock that a writer holds, so that ledgers are written one at a time.
 WRITER_LOCK = 0x7A3170
 
+#: The schema since which the catalogue says what it says: after an earlier one it is made anew.
+CATALOGUED = "0009"
 #: Where the migrations lie.
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def open_database(path_or_url: str | Path, *, create: bool) -> Engine:
+def open_database(
+    path_or_url: str | Path, *, create: bool = False, onlooker: Onlooker | None = None
+) -> Engine:
     """Return an engine on the database at `path_or_url`, its schema up to date.
 
     A path, or a URL of SQLite, names a file; any other URL a server (`postgresql://user@host/name`).
     With `create` a file that is missing is made and an empty database is filled; without it both are errors.
+    An earlier schema is brought up to date, but not for an onlooker, who can write nothing.
     """
     url = parse_url(path_or_url)
     if url.get_backend_name() == "sqlite":
         _check_file(url, create)
     try:
-        engine = create_engine(url, json_serializer=dump_json, **_arguments(url))
+        engine = create_engine(url, json_serializer=dump_json, **_arguments(url, onlooker))
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
             f"no driver for the database {show(url)} ({error})",
@@ -46,9 +52,11 @@ def open_database(path_or_url: str | Path, *, create: bool) -> Engine:
         _configure_sqlite(engine)
     elif engine.dialect.name == "postgresql":
         _configure_postgresql(engine)
+    if onlooker is not None:
+        onlookers.restrict(engine, onlooker)
     try:
         with translated("open", url):
-            _bring_up_to_date(engine, create)
+            _bring_up_to_date(engine, create=create, is_onlooker=onlooker is not None)
     except BaseException:
         engine.dispose()
         raise
@@ -84,6 +92,12 @@ def translated(action: str, url: URL) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        if onlookers.is_slow(cause):
+            raise SlowQueryError(
+                "the query took too long, and was ended",
+                expected="a question that is answered in a few seconds",
+                mend="ask for less, or again when the database is less busy",
+            ) from error
         reason = " ".join(str(cause).split())
         expected, mend = _advice(reason)
         raise StoreError(f"cannot {action} {show(url)}: {reason}", expected=expected, mend=mend) from error
@@ -142,8 +156,10 @@ def _check_file(url: URL, create: bool) -> None:
         )
 
 
-def _arguments(url: URL) -> dict[str, Any]:
+def _arguments(url: URL, onlooker: Onlooker | None) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
+        if onlooker is not None:
+            return {"creator": onlookers.opener(url.database or "", BUSY_TIMEOUT_S)}
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
     patience = {} if "connect_timeout" in url.query else {"connect_timeout": int(BUSY_TIMEOUT_S)}
     return {"pool_pre_ping": True, "connect_args": patience}
@@ -165,16 +181,22 @@ def _configure_sqlite(engine: Engine) -> None:
 
 
 def _configure_postgresql(engine: Engine) -> None:
-    """Make writers wait for each other before they write, and nobody for longer than the time allowed."""
+    """Make writers wait for each other before they write, and nobody for longer than the time allowed.
+
+    Each statement is planned for the values that it asks for: whether a score or a run picks out few rows or
+    nearly all is what decides the plan, and one that is kept for any values reads a million rows for few.
+    """
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(1000 * BUSY_TIMEOUT_S)}")
+        settings = {"lock_timeout": round(1000 * BUSY_TIMEOUT_S), "plan_cache_mode": "force_custom_plan"}
+        asked = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+        connection.exec_driver_sql(f"SELECT {asked}")
         if connection.get_execution_options().get("tamiyo_writes", False):
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
 
 
-def _bring_up_to_date(engine: Engine, create: bool) -> None:
+def _bring_up_to_date(engine: Engine, *, create: bool, is_onlooker: bool) -> None:
     with engine.connect() as connection:
         found = _revision(connection)
     if found == HEAD:
@@ -185,6 +207,8 @@ def _bring_up_to_date(engine: Engine, create: bool) -> None:
             expected="a database that a run has written",
             mend="check the path",
         )
+    if found is not None and is_onlooker:
+        onlookers.check_schema(show(engine.url), found)
     if engine.dialect.name == "sqlite":
         raw = engine.raw_connection()
         try:
@@ -194,6 +218,8 @@ def _bring_up_to_date(engine: Engine, create: bool) -> None:
     with writing(engine) as connection:
         found = _revision(connection)
         migrate(connection)
+        if found is not None and found < CATALOGUED:
+            cataloguing.rebuild(connection)
         if found not in (None, HEAD):
             audit.record(connection, "upgrade", counts={}, note=f"from schema {found} to {HEAD}")
 

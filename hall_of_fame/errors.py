@@ -32,3 +32,19 @@ class UnknownBlueprintError(StoreError):
         self.near = tuple(near)
         mend = f"near it: {', '.join(self.near)}" if self.near else "this ledger holds no blueprint yet"
         super().__init__(came, expected=expected, mend=mend)
+
+
+class SlowQueryError(StoreError):
+    """A query that was ended because it took longer than whoever asked would wait."""
+
+
+class UnknownExpansionError(StoreError):
+    """An id, or the beginning of one, that names no expansion of the ledger or more than one."""
+
+
+class QueryError(StoreError):
+    """A question to the catalogue that it cannot be asked."""
+
+
+class CursorError(QueryError):
+    """A cursor that no page of this very query gave."""

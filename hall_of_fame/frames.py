@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     import pandas
 
 #: Columns of whole numbers that may be missing.
-_WHOLE = ("num_parameters", "flops", "num_steps", "solved_step", "nonfinite_step")
+_WHOLE = ("num_parameters", "flops", "num_steps", "solved_step", "nonfinite_step", "planned_steps")
 #: Columns that every frame has, also one without rows.
 ENTRY_COLUMNS = (
     *(f.name for f in fields(Entry) if f.name not in ("tasks", "measured", "standing", "lineage")),
     *("status", "proof_mean", "proof_low", "proof_high", "shrinkage", "strategy", "parents"),
 )
 TRAINING_COLUMNS = tuple(f.name for f in fields(EvaluationRecord) if f.name != "result")
-RESULT_COLUMNS = tuple(f.name for f in fields(TaskResult) if f.name != "fingerprint")
+RESULT_COLUMNS = tuple(f.name for f in fields(TaskResult) if f.name not in ("fingerprint", "loss_curve"))
+CURVE_COLUMNS = ("planned_steps", "loss_curve")
 
 
 def entries_frame(entries: Sequence[Entry]) -> "pandas.DataFrame":
@@ -37,10 +38,14 @@ def entries_frame(entries: Sequence[Entry]) -> "pandas.DataFrame":
 def evaluations_frame(records: Sequence[EvaluationRecord]) -> "pandas.DataFrame":
     """Return a row for each training: its provenance, then the fields of its result but the fingerprint.
 
+    `loss_curve` is the tuple of the curve's means and `planned_steps` the steps that they would be of, were
+    the training whole; both are missing where there is no curve.
+
     Raises:
         StoreError: when pandas is not installed.
     """
-    return _frame([_evaluation_row(record) for record in records], (*TRAINING_COLUMNS, *RESULT_COLUMNS))
+    columns = (*TRAINING_COLUMNS, *RESULT_COLUMNS, *CURVE_COLUMNS)
+    return _frame([_evaluation_row(record) for record in records], columns)
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
@@ -58,7 +63,9 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 
 def _evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
     row = {name: getattr(record, name) for name in TRAINING_COLUMNS}
-    return row | {name: getattr(record.result, name) for name in RESULT_COLUMNS}
+    curve = record.result.loss_curve
+    row |= {name: getattr(record.result, name) for name in RESULT_COLUMNS}
+    return row | {"planned_steps": curve and curve.planned_steps, "loss_curve": curve and curve.means}
 
 
 def _cell(value: Any) -> Any:

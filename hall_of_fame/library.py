@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 from hall_of_fame.errors import StoreError, UnknownBlueprintError
 from hall_of_fame.frames import entries_frame, evaluations_frame
 from hall_of_fame.html_form import entries_html
+from hall_of_fame.onlookers import Onlooker
 from hall_of_fame.proofs import ProofBook
 from hall_of_fame.records import Entry, Standing, Status
 from hall_of_fame.store import Store
@@ -43,14 +44,17 @@ class Library:
         self.proofs = ProofBook(store)
 
     @classmethod
-    def open(cls, path_or_url: str | Path) -> Self:
+    def open(cls, path_or_url: str | Path, *, onlooker: Onlooker | None = None) -> Self:
         """Open the ledger of a run's folder, in a file, or at a database URL; close it after use.
+
+        An earlier version's is brought up to date, but not for an onlooker; see `Store.open`.
 
         Raises:
             StoreError: when there is none, or it cannot be read.
         """
         is_folder = "://" not in str(path_or_url) and Path(path_or_url).is_dir()
-        return cls(Store.open(Path(path_or_url) / RUN_LEDGER if is_folder else path_or_url))
+        place = Path(path_or_url) / RUN_LEDGER if is_folder else path_or_url
+        return cls(Store.open(place, onlooker=onlooker))
 
     def close(self) -> None:
         """Close every connection; `with hall_of_fame.open(...) as library:` does so at its end."""
@@ -94,8 +98,9 @@ class Library:
             stage: its tasks are the evidence; None takes every task on record.
             status: only blueprints of this one.
             view: `top` for all; `pareto` for those which no other of `status` beats in score, parameters and
-                predicted latency at once; `niches` for the best of each family, size and depth. Both of these
-                are ordered by score, which is the proof's where there is one.
+                predicted latency at once; `niches` for the best entrant of each family, size and depth, or
+                candidate where none entered. Scores are those of proofs where there are, and entrants come
+                first here too.
         """
         if view not in get_args(View):
             raise StoreError(
@@ -104,20 +109,29 @@ class Library:
         num = k if view == "top" else max(k, NUM_VIEWED)
         entries = self._by_status(num, self._task_keys(stage), status)
         if view != "top":
-            entries = _VIEWS[view](entries)
+            statuses = get_args(Status)
+            entries = sorted(_VIEWS[view](entries), key=lambda entry: statuses.index(entry.standing.status))
         entries = [replace(entry, rank=rank) for rank, entry in enumerate(entries[:k], start=1)]
         return [*self._with_lineage(entries)]
 
     def get(self, blueprint_id: str) -> Entry:
         """Return the blueprint whose id is, or alone begins with, `blueprint_id`."""
+        entry = self.store.entry(self.id_of(blueprint_id))
+        assert entry is not None, "an id that is on record has an entry"
+        standing = self.proofs.standings().get(entry.id, Standing())
+        [entry] = self._with_lineage([replace(entry, standing=standing)])
+        return entry
+
+    def id_of(self, blueprint_id: str) -> str:
+        """Return the id on record that is, or alone begins with, `blueprint_id`.
+
+        Raises:
+            UnknownBlueprintError: when there is none, or more than one.
+        """
         text = blueprint_id.strip().lower()
         matches = self.store.ids(text, limit=4) if text else []
         if len(matches) == 1:
-            entry = self.store.entry(matches[0])
-            assert entry is not None, "an id that is on record has an entry"
-            standing = self.proofs.standings().get(entry.id, Standing())
-            [entry] = self._with_lineage([replace(entry, standing=standing)])
-            return entry
+            return matches[0]
         if matches:
             raise UnknownBlueprintError(
                 f"'{blueprint_id}' begins more than one id",

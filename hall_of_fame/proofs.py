@@ -5,10 +5,10 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from crucible.evaluation import TaskResult
-from hall_of_fame import audit, queries, rows, schema
+from hall_of_fame import audit, cataloguing, queries, rows, schema
 from hall_of_fame.records import Lineage, Proof, Selected, Standing, TaskProof, TaskRecord
 from hall_of_fame.store import Store
 
@@ -59,6 +59,7 @@ class ProofBook:
             for into, values in ((schema.tasks, list(new.values())), (schema.proof_trainings, results)):
                 if values:
                     connection.execute(into.insert(), values)
+            cataloguing.add_proof(connection, proof.blueprint_id, proof.supersedes)
             after = {"run_id": proof.run_id, "generation": proof.generation}
             counts = {"proofs": 1, "tasks": len(new), "proof_trainings": len(results)}
             audit.record(
@@ -70,6 +71,17 @@ class ProofBook:
         """Return every proof, oldest first."""
         with self._store.reading() as connection:
             return proofs(connection)
+
+    def newest(self, ids: Iterable[str]) -> dict[str, Proof]:
+        """Return the newest proof of each of these blueprints that has one, by id."""
+        is_asked = schema.proofs.c.blueprint_id.in_
+        with self._store.reading() as connection:
+            found = (
+                _proof(row)
+                for chunk in queries.chunks(ids)
+                for row in connection.execute(_oldest_first().where(is_asked(chunk))).mappings()
+            )
+            return {proof.blueprint_id: proof for proof in found}
 
     def standings(self) -> dict[str, Standing]:
         """Return where every blueprint that was proved stands, by id."""
@@ -127,10 +139,13 @@ class ProofBook:
 
 def proofs(connection: Connection) -> list[Proof]:
     """Return every proof, oldest first, on an open connection."""
+    return [_proof(row) for row in connection.execute(_oldest_first()).mappings()]
+
+
+def _oldest_first() -> Select[Any]:
     table = schema.proofs
     query = select(*(table.c[entry.name] for entry in fields(Proof)))
-    query = query.order_by(table.c.created, table.c.blueprint_id, table.c.protocol)
-    return [_proof(row) for row in connection.execute(query).mappings()]
+    return query.order_by(table.c.created, table.c.blueprint_id, table.c.protocol)
 
 
 def standings(found: Iterable[Proof]) -> dict[str, Standing]:
@@ -155,7 +170,7 @@ def _proof_row(proof: Proof, fingerprint: np.ndarray | None) -> dict[str, Any]:
 
 def _proof(row: rows.Row) -> Proof:
     supersedes = tuple(row["supersedes"].split())
-    tasks = tuple(TaskProof(**task) for task in row["tasks"])
+    tasks = tuple(TaskProof(**{**task, "traits": tuple(task.get("traits", ()))}) for task in row["tasks"])
     return Proof(**{**row, "supersedes": supersedes, "tasks": tasks})
 
 
@@ -189,18 +204,13 @@ def _selected(connection: Connection, run_id: str, task_keys: Sequence[str], pro
 
 def _lineages(connection: Connection, ids: Iterable[str]) -> dict[str, Lineage]:
     blueprints, candidates, runs = schema.blueprints, schema.candidates, schema.runs
-    first = (
-        (candidates.c.blueprint_id == blueprints.c.id)
-        & (candidates.c.run_id == blueprints.c.run_id)
-        & (candidates.c.generation == blueprints.c.generation)
-    )
     strategies = {
         row.id: str(row.config.get("strategy", ""))
         for row in connection.execute(select(runs.c.id, runs.c.config))
     }
     query = (
         select(blueprints.c.id, blueprints.c.run_id, candidates.c.parents)
-        .join_from(blueprints, candidates, first)
+        .join_from(blueprints, candidates, queries.is_first(connection))
         .order_by(candidates.c.position)
     )
     found: dict[str, Lineage] = {}

@@ -14,12 +14,12 @@ from sqlalchemy import (
     Select,
     Subquery,
     Table,
+    and_,
     case,
     cast,
     exists,
     func,
     select,
-    true,
 )
 
 from crucible.evaluation import MeasuredLatency
@@ -96,17 +96,25 @@ def latencies(connection: Connection, ids: Iterable[str]) -> dict[str, list[Meas
     return found
 
 
+def is_first(connection: Connection) -> ColumnElement[bool]:
+    """Return whether a candidate is of the generation that first brought its blueprint, to join them by.
+
+    SQLite is to find the candidates of a blueprint, not to look through those of a whole generation for it.
+    """
+    table, own = schema.blueprints, schema.candidates
+    run_id, generation = own.c.run_id, own.c.generation
+    if connection.dialect.name == "sqlite":
+        run_id, generation = func.coalesce(run_id, ""), func.coalesce(generation, 0)
+    return and_(own.c.blueprint_id == table.c.id, run_id == table.c.run_id, generation == table.c.generation)
+
+
 def weights(connection: Connection, run_id: str | None) -> dict[str, float]:
     """Return what the latest run, or this one, gave each task by its key in `weight_NAME` of its metrics."""
-    table, runs = schema.generations, schema.runs
-    query = select(table.c.metrics, table.c.task_keys).join_from(table, runs, runs.c.id == table.c.run_id)
-    query = query.where(*_conditions(table, None, {"run_id": run_id}))
-    names = task_names(connection)
-    return {
-        key: metrics.get(f"weight_{names[key]}", 1.0)
-        for metrics, keys in connection.execute(query.order_by(runs.c.created, table.c.generation))
-        for key in keys
-    }
+    table, runs = schema.catalogue_tasks, schema.runs
+    query = select(table.c.task_key, table.c.weight).join_from(table, runs, runs.c.id == table.c.run_id)
+    query = query.where(table.c.generation >= 0, *_conditions(table, None, {"run_id": run_id}))
+    found = connection.execute(query.order_by(runs.c.created, table.c.generation, runs.c.id))
+    return {row.task_key: row.weight for row in found}
 
 
 def top(
@@ -166,26 +174,37 @@ def _ranked(
     least_ok: int,
 ) -> Select[tuple[str, float]]:
     """Select id and performance of the blueprints that fulfil `own`, best first."""
-    scores = _scores([*conditions, *own])
+    met = [_meets(key, conditions) for key in gated]
+    scores = _scores([*conditions, *own], met)
     weight = case(counted, value=scores.c.task_key) if counted else 1.0
     total = cast(sum(counted.values()) or 1.0, Float(53))
     performance = func.sum(weight * scores.c.mean) / total
-    query = select(scores.c.blueprint_id).group_by(scores.c.blueprint_id)
     if gated:
-        asked = _gates_asked(gated, conditions, own)
-        query = query.join_from(scores, asked, asked.c.blueprint_id == scores.c.blueprint_id, isouter=True)
-        performance = performance * _share_passed(scores, gated, asked)
+        performance = performance * _share_passed(scores, gated)
     return (
-        query.add_columns(performance.label("performance"))
+        select(scores.c.blueprint_id)
+        .group_by(scores.c.blueprint_id)
+        .add_columns(performance.label("performance"))
         .having(func.sum(scores.c.num_ok) >= least_ok)
         .order_by(performance.desc(), func.max(scores.c.num_parameters), scores.c.blueprint_id)
     )
 
 
-def _scores(conditions: Sequence[ColumnElement[bool]]) -> Subquery:
-    """Select each blueprint's mean normalised score on each task, and the one that solves the task."""
+def _meets(gate: str, conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Return whether a training is of a run that trained this gate; asked once, not training by training."""
+    table, runs = schema.evaluations, schema.runs
+    trained = exists().where(table.c.run_id == runs.c.id, table.c.task_key == gate, *conditions)
+    return table.c.run_id.in_(select(runs.c.id).where(trained.correlate(runs)).correlate(None))
+
+
+def _scores(conditions: Sequence[ColumnElement[bool]], met: Sequence[ColumnElement[bool]]) -> Subquery:
+    """Select each blueprint's mean normalised score on each task, and the one that solves the task.
+
+    `asked_0` and so on are 1 where a training behind it meets the first of `met`, and so on, else 0.
+    """
     table, tasks = schema.evaluations, schema.tasks
     above = (table.c.score - tasks.c.chance) / (1.0 - tasks.c.chance)
+    asked = [func.max(case((is_met, 1), else_=0)).label(f"asked_{i}") for i, is_met in enumerate(met)]
     return (
         select(
             table.c.blueprint_id,
@@ -194,6 +213,7 @@ def _scores(conditions: Sequence[ColumnElement[bool]]) -> Subquery:
             func.max((tasks.c.solved - tasks.c.chance) / (1.0 - tasks.c.chance)).label("solved"),
             func.max(table.c.num_parameters).label("num_parameters"),
             func.sum(case((table.c.status == "ok", 1), else_=0)).label("num_ok"),
+            *asked,
         )
         .join_from(table, tasks, tasks.c.key == table.c.task_key)
         .where(*conditions)
@@ -202,31 +222,19 @@ def _scores(conditions: Sequence[ColumnElement[bool]]) -> Subquery:
     )
 
 
-def _gates_asked(
-    gated: Sequence[str], conditions: Sequence[ColumnElement[bool]], own: Sequence[ColumnElement[bool]]
-) -> Subquery:
-    """Select, for each blueprint, the number of gates that were trained in the runs that trained it."""
-    table = schema.evaluations
-    runs, tasks = schema.runs, schema.tasks
-    trained = exists().where(table.c.run_id == runs.c.id, table.c.task_key == tasks.c.key, *conditions)
-    met = select(runs.c.id.label("run_id"), tasks.c.key.label("task_key"))
-    met = met.join_from(runs, tasks, true()).where(tasks.c.key.in_(gated), trained).subquery()
-    return (
-        select(table.c.blueprint_id, func.count(met.c.task_key.distinct()).label("num"))
-        .join_from(table, met, met.c.run_id == table.c.run_id)
-        .where(*conditions, *own)
-        .group_by(table.c.blueprint_id)
-        .subquery()
-    )
+def _share_passed(scores: Subquery, gated: Sequence[str]) -> ColumnElement[float]:
+    """Return the least share of a blueprint's gates, 0 where it lacks one of those it is asked for.
 
-
-def _share_passed(scores: Subquery, gated: Sequence[str], asked: Subquery) -> ColumnElement[float]:
-    """Return the least share of a blueprint's gates, 0 where it lacks one of those it is asked for."""
+    It is asked for those that were trained in the runs that trained it.
+    """
     is_gate = scores.c.task_key.in_(gated)
     share = case((scores.c.mean >= scores.c.solved, 1.0), else_=scores.c.mean / scores.c.solved)
     num_met = func.sum(case((is_gate, 1), else_=0))
+    num_asked = sum(
+        (func.max(scores.c[f"asked_{i}"]) for i in range(1, len(gated))), func.max(scores.c.asked_0)
+    )
     least = func.coalesce(func.min(case((is_gate, share))), 1.0)
-    return case((num_met < func.max(asked.c.num), 0.0), else_=least)
+    return case((num_met < num_asked, 0.0), else_=least)
 
 
 def entries(

@@ -201,6 +201,8 @@ class TaskProof:
         num_seeds: seeds at each learning rate.
         num_ok: trainings at this rate whose status is `ok`.
         reason: why the task refuses the blueprint; empty where it was trained.
+        traits: of its representations, the mean over these seeds (hall_of_fame/traits.py); none where no
+            representation is finite, and in proofs of before traits were taken.
     """
 
     task: str
@@ -212,6 +214,7 @@ class TaskProof:
     num_seeds: int = 0
     num_ok: int = 0
     reason: str = ""
+    traits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,8 +240,8 @@ class Proof:
         floor: score of the identity under the same protocol.
         verdict: `entered` or `refused`.
         reason: why it was refused, or what else there is to say.
-        nearest: the entrant whose representation was most alike; absent where there was none to compare.
-        similarity: debiased CKA with it.
+        nearest: the entrant whose representations were most alike; absent where there was none to compare.
+        similarity: likeness with it; in proofs of version 1 debiased CKA.
         supersedes: entrants that left for it.
         tasks: evidence by task, those of the search first, then the held-out ones, which only entrants sit.
     """

@@ -1,13 +1,14 @@
 """Turns records into rows of the ledger's tables and back; runs no statement."""
 
 import math
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
-from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
+from crucible.evaluation import Evaluation, LossCurve, MeasuredLatency, TaskResult
 from hall_of_fame.records import (
     BlueprintRecord,
     CandidateRecord,
@@ -80,6 +81,7 @@ def evaluation_rows(evaluation: Evaluation, task_keys: Mapping[str, str]) -> Ite
             "flops": evaluation.flops,
             "latency_us": evaluation.latency_us,
             **values,
+            **pack_loss_curve(result.loss_curve),
         }
 
 
@@ -87,7 +89,7 @@ def task_result(row: Row, task: str, fingerprint: np.ndarray | None = None) -> T
     """Return the result that an evaluation's row holds."""
     values = {name: row[name] for name in _RESULT_COLUMNS}
     values |= {name: float("nan") for name in _NAN_COLUMNS if values[name] is None}
-    return TaskResult(task=task, fingerprint=fingerprint, **values)
+    return TaskResult(task=task, fingerprint=fingerprint, loss_curve=unpack_loss_curve(row), **values)
 
 
 def evaluation_record(row: Row, task: str) -> EvaluationRecord:
@@ -117,6 +119,22 @@ def task_score(records: Iterable[EvaluationRecord]) -> TaskScore:
         num_seeds=len(scores),
         num_ok=sum(record.result.status == "ok" for record in records),
     )
+
+
+def pack_loss_curve(curve: LossCurve | None) -> dict[str, Any]:
+    """Return the columns of a curve: four bytes a point, the least significant first."""
+    if curve is None:
+        return {"planned_steps": None, "loss_curve": None}
+    data = struct.pack(f"<{len(curve.means)}f", *curve.means)
+    return {"planned_steps": curve.planned_steps, "loss_curve": data}
+
+
+def unpack_loss_curve(row: Row) -> LossCurve | None:
+    """Return the curve that an evaluation's row holds, equal to what was packed; None where there is none."""
+    if row["loss_curve"] is None:
+        return None
+    means = struct.unpack(f"<{len(row['loss_curve']) // 4}f", row["loss_curve"])
+    return LossCurve(planned_steps=row["planned_steps"], means=means)
 
 
 def pack_fingerprint(fingerprint: np.ndarray) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""The tables of the ledger; leaves opening to `database.py` and every statement on them to `store.py`."""
+"""The tables of the ledger and of its catalogue; leaves opening to `database.py`, runs no statement."""
 
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 
 #: The migration that produces exactly these tables.
-HEAD = "0007"
+HEAD = "0011"
 
 metadata = MetaData(
     naming_convention={
@@ -132,6 +133,8 @@ evaluations = Table(
     _required("num_parameters", Integer),
     _required("flops", BigInteger),
     Column("latency_us", Float(53)),
+    Column("planned_steps", Integer),
+    Column("loss_curve", LargeBinary),
     _of_generation(),
     UniqueConstraint("blueprint_id", "task_key", "seed", "engine_id", "run_id"),
     Index("ix_evaluations_run_id", "run_id", "generation"),
@@ -230,3 +233,118 @@ proof_trainings = Table(
     Column("loss_last", Float(53)),
     ForeignKeyConstraint(["blueprint_id", "protocol"], ["proofs.blueprint_id", "proofs.protocol"]),
 )
+
+expansions = Table(
+    "expansions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("blueprint_id", String(64), ForeignKey("blueprints.id"), nullable=False),
+    _required("run_id", String(128)),
+    _required("generation", Integer),
+    _required("created", String(40)),
+    _required("target", String(32)),
+    _required("designer", String(256)),
+    _required("verdict", String(16)),
+    _required("reason", Text),
+    _required("fallbacks", Text),
+    _required("settings", JSON),
+    _required("plan", JSON),
+    _required("units", JSON),
+    _required("files", JSON),
+    _required("num_parameters", BigInteger),
+    Column("tree_hash", String(64)),
+    Column("commit_hash", String(64)),
+    _required("sandbox", String(64)),
+    _required("environment", JSON),
+    _required("usage", JSON),
+    _required("checks", JSON),
+    _of_generation(),
+    Index("ix_expansions_blueprint_id", "blueprint_id", "created"),
+)
+
+expansion_calls = Table(
+    "expansion_calls",
+    metadata,
+    Column("expansion_id", String(64), ForeignKey("expansions.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _required("subject", String(32)),
+    _required("attempt", Integer),
+    _required("provider", String(256)),
+    _required("model", String(256)),
+    _required("request", JSON),
+    _required("answer", Text),
+    _required("prompt_tokens", Integer),
+    _required("completion_tokens", Integer),
+    Column("cost_usd", Float(53)),
+    _required("usage", String(16)),
+    _required("seconds", Float(53)),
+    _required("error", Text),
+    _required("verdict", String(16)),
+    _required("detail", Text),
+)
+
+# The catalogue: what pages list, derived from the ledger by `cataloguing.py`, which can make it anew.
+
+catalogue = Table(
+    "catalogue",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    _required("blueprint_id", String(64)),
+    _required("tokens", Text),
+    _required("family", String(32)),
+    _required("length", Integer),
+    _required("depth", Integer),
+    _required("num_parameters", BigInteger),
+    _required("flops", BigInteger),
+    _required("latency_us", Float(53)),
+    _required("reward", Float(53)),
+    _required("performance", Float(53)),
+    Column("proof_mean", Float(53)),
+    _required("score", Float(53)),
+    _required("standing", Float(53)),
+    _required("status", String(16)),
+    _required("stage", String(64)),
+    _required("run_id", String(128)),
+    _required("generation", Integer),
+    _required("strategy", Text),
+    _required("num_evaluations", Integer),
+    _required("cell", Integer),
+    UniqueConstraint("blueprint_id"),
+    *(
+        Index(f"ix_catalogue_{name}", name, "number")
+        for name in ("score", "standing", "reward", "num_parameters", "latency_us", "length", "depth")
+    ),
+    *(
+        Index(f"ix_catalogue_{name}_standing", name, "standing", "number")
+        for name in ("family", "stage", "run_id")
+    ),
+    Index("ix_catalogue_cell", "cell", "score"),
+)
+
+catalogue_counts = Table(
+    "catalogue_counts",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    _required("num", Integer),
+)
+
+catalogue_lineage = Table(
+    "catalogue_lineage",
+    metadata,
+    Column("parent_id", String(64), primary_key=True),
+    Column("child_id", String(64), primary_key=True),
+)
+
+catalogue_tasks = Table(
+    "catalogue_tasks",
+    metadata,
+    Column("run_id", String(128), primary_key=True),
+    Column("task_key", String(128), primary_key=True),
+    _required("generation", Integer),
+    _required("weight", Float(53)),
+    _required("is_trained", Boolean),
+)
+
+#: What the ledger says and an archive holds, a table after those that it refers to.
+LEDGER = tuple(table for table in metadata.sorted_tables if not table.name.startswith("catalogue"))

@@ -102,4 +102,4 @@ class Selection:
 def _evidence_tables() -> list[Table]:
     """Return the tables whose rows are about a blueprint, or may be, in a generation of a run."""
     needed = {"blueprint_id", "run_id", "generation"}
-    return [table for table in schema.metadata.sorted_tables if needed <= set(table.c.keys())]
+    return [table for table in schema.LEDGER if needed <= set(table.c.keys())]

@@ -8,11 +8,13 @@ correlates the distances between examples instead.
 
 A fingerprint is a mean over time, and most of it is what any slot hands on: the mean of what came in.
 `emphasised` turns that part down, so that what a blueprint makes of its input decides.
+redundancy.py finds the nearest of many.
 
 Axes: N candidates, M archive entries, P probes, D width (E in the archive).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -22,6 +24,8 @@ _CONSTANT = 1e-4
 _STRUCTURELESS = 1e-6
 #: Candidates compared at once; bounds the memory.
 _CHUNK = 128
+#: Representations changed at once, so that they stay in the processor's cache.
+_FEW = 64
 #: What is left of the part of a fingerprint that is linear in the mean input. Not 0: a blueprint that is
 #: linear throughout has nothing else to be known by.
 _LINEAR_PART = 0.05
@@ -29,6 +33,36 @@ _LINEAR_PART = 0.05
 _FLATTENING = 0.5
 #: Singular value, relative to the largest, under which a direction is rounding.
 _NOISE = 1e-3
+_SMALLEST = torch.finfo(torch.float32).tiny
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Representations as CKA compares them.
+
+    Attributes:
+        values: `[N, P, D]`, centred over the probes and of norm 1; all 0 where constant or not finite.
+        diagonals: `[N, P]`, of each one's Gram matrix over the probes.
+        self_hsic: `[N]`, unbiased HSIC with itself, times P(P - 3).
+        is_known: `[N]`, whether it is similar to anything, itself included.
+        is_finite: `[N]`, whether all values were finite.
+    """
+
+    values: torch.Tensor
+    diagonals: torch.Tensor
+    self_hsic: torch.Tensor
+    is_known: torch.Tensor
+    is_finite: torch.Tensor
+
+    @classmethod
+    def of(cls, representations: torch.Tensor) -> "Units":
+        """Return those of `[N, P, D]`."""
+        x_NPD = _unit(representations)
+        energy_N = torch.bmm(x_NPD.transpose(1, 2), x_NPD).square_().sum(dim=(1, 2))
+        diagonal_NP = x_NPD.square().sum(dim=2)
+        value_N = debiased(energy_N, diagonal_NP.square().sum(dim=1), x_NPD.shape[1])
+        self_hsic_N = torch.where(energy_N > 0, value_N, 0.0)
+        return cls(x_NPD, diagonal_NP, self_hsic_N, self_hsic_N > _STRUCTURELESS, _is_finite(representations))
 
 
 def cka(candidates: torch.Tensor, archive: torch.Tensor) -> torch.Tensor:
@@ -36,16 +70,29 @@ def cka(candidates: torch.Tensor, archive: torch.Tensor) -> torch.Tensor:
 
     A representation that is constant over the probes, or not finite, is similar to nothing: 0.
     """
-    archive_x = _unit(archive)
-    archive_self = _self_hsic(archive_x)
+    known = Units.of(archive)
     rows = [candidates.new_zeros(0, len(archive))]
     for chunk in candidates.split(_CHUNK):
-        x = _unit(chunk)
-        self_hsic = _self_hsic(x)
-        known = (self_hsic > _STRUCTURELESS)[:, None] & (archive_self > _STRUCTURELESS)[None]
-        scale = (self_hsic[:, None] * archive_self[None]).clamp_min(_STRUCTURELESS**2).sqrt()
-        rows.append(torch.where(known, (_hsic(x, archive_x) / scale).clamp(0, 1), 0.0))
+        own = Units.of(chunk)
+        rows.append(normalised(energies(own.values, known.values), own, known))
     return torch.cat(rows)
+
+
+def normalised(energy_NM: torch.Tensor, own: Units, known: Units) -> torch.Tensor:
+    """Return `[N, M]` debiased CKA, clipped to [0, 1], from the energies |XᵀY|² of all pairs."""
+    value_NM = debiased(energy_NM, own.diagonals @ known.diagonals.T, own.values.shape[1])
+    value_NM *= _inverse_root(own)[:, None]
+    value_NM *= _inverse_root(known)
+    return value_NM.clamp_(0, 1)
+
+
+def normalised_pairs(
+    energy_Q: torch.Tensor, own: Units, rows: torch.Tensor, known: Units, columns: torch.Tensor
+) -> torch.Tensor:
+    """Return `[Q]`: the same for pairs of one of `own` and one of `known`."""
+    diagonal_Q = (own.diagonals[rows] * known.diagonals[columns]).sum(dim=1)
+    value_Q = debiased(energy_Q, diagonal_Q, own.values.shape[1])
+    return (value_Q * _inverse_root(own)[rows] * _inverse_root(known)[columns]).clamp_(0, 1)
 
 
 def rsa(candidates: torch.Tensor, archive: torch.Tensor) -> torch.Tensor:
@@ -70,15 +117,19 @@ def emphasised(fingerprints: torch.Tensor, probe: torch.Tensor, input_width: int
         probe: the task's probe set, `[P, T, F]`, or `[P, T]` symbols.
         input_width: F, or how many symbols there are.
     """
-    x_NPD = fingerprints.double()
-    finite_N = _is_finite(x_NPD)[:, None, None]
-    x_NPD = torch.where(finite_N, x_NPD, 0.0)
-    x_NPD = x_NPD / x_NPD.abs().amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    x_NPD = x_NPD - x_NPD.mean(dim=1, keepdim=True)
+    basis_PF = None
     if probe.shape[1] > 1:
-        basis_PF = _span(_mean_input(probe, input_width))
-        x_NPD = x_NPD - (1 - _LINEAR_PART) * (basis_PF @ (basis_PF.T @ x_NPD))
-    return torch.where(finite_N, _flattened(x_NPD), torch.nan).float()
+        basis_PF = input_basis(probe, input_width).float()
+    return torch.cat(
+        [fingerprints[:0].float(), *(_emphasised(x, basis_PF) for x in fingerprints.split(_FEW))]
+    )
+
+
+def input_basis(probe: torch.Tensor, input_width: int) -> torch.Tensor:
+    """Return `[P, K]`, orthonormal: the span of the centred mean inputs over time, float64."""
+    x_PF = _mean_input(probe, input_width)
+    u, s, _ = torch.linalg.svd(x_PF - x_PF.mean(dim=0), full_matrices=False)
+    return u[:, s > _NOISE * s.max()]
 
 
 def alike(candidates: Sequence[torch.Tensor], archive: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -96,40 +147,36 @@ def alike(candidates: Sequence[torch.Tensor], archive: Sequence[torch.Tensor]) -
     return total / num_tasks.clamp_min(1)
 
 
-def redundancy(
-    blueprint_ids: Sequence[str],
-    fingerprints: Sequence[torch.Tensor],
-    *,
-    known_ids: Collection[str],
-    snapshot: Sequence[torch.Tensor],
-) -> list[float]:
-    """Return how little each blueprint of a batch adds, in [0, 1].
+def energies(x_NPD: torch.Tensor, y_MPE: torch.Tensor) -> torch.Tensor:
+    """Return `[N, M]`: |XᵀY|²."""
+    (N, P, D), (M, _, E) = x_NPD.shape, y_MPE.shape
+    cross = x_NPD.transpose(1, 2).reshape(N * D, P) @ y_MPE.transpose(0, 1).reshape(P, M * E)
+    return cross.square_().view(N, D, M, E).sum(dim=(1, 3))
 
-    1 for a blueprint that is isomorphic to a known one or to an earlier one of the batch; for any other how
-    alike the nearest of the snapshot is in function, 0 when that is empty. How alike it is in structure
-    (structure.py) does not count: it foretells function too little (docs/novelty.md).
+
+def debiased(energy: torch.Tensor, diagonal: torch.Tensor, P: int) -> torch.Tensor:
+    """Return the unbiased HSIC of linear kernels, times P(P - 3), of centred representations of norm 1.
+
+    With K = X Xᵀ without its diagonal k and likewise L, Song et al. estimate
+    tr(KL) + 1ᵀK1 1ᵀL1 / ((P - 1)(P - 2)) - 2 1ᵀKL1 / (P - 2). Here the rows of X Xᵀ sum to 0 and k sums to 1,
+    so K1 = -k, and the whole is |XᵀY|² + 1 / ((P - 1)(P - 2)) - P / (P - 2) k·l: no P x P matrix is needed.
 
     Args:
-        blueprint_ids: canonical ids of the batch, in order.
-        fingerprints: `[N, P, D]` a task, `emphasised` trained representations of the batch; NaN where there
-            is none.
-        known_ids: canonical ids of the hall of fame.
-        snapshot: `[M, P, E]` a task, those of the hall of fame as it stood for this generation; likewise.
+        energy: |XᵀY|².
+        diagonal: k·l.
+        P: how many probes.
     """
-    counts = {len(of_task) for of_task in fingerprints}
-    assert counts == {len(blueprint_ids)}, f"{len(blueprint_ids)} ids, {counts} fingerprints"
-    seen = set(known_ids)
-    similarity_NM = alike(fingerprints, snapshot)
-    highest = similarity_NM.amax(dim=1).tolist() if len(snapshot[0]) else [0.0] * len(blueprint_ids)
-    values = []
-    for blueprint_id, similarity in zip(blueprint_ids, highest, strict=True):
-        values.append(1.0 if blueprint_id in seen else similarity)
-        seen.add(blueprint_id)
-    return values
+    assert P > 3, f"{P} probes; the unbiased estimator needs at least 4"
+    return energy + 1 / ((P - 1) * (P - 2)) - P / (P - 2) * diagonal
 
 
 def _is_finite(x_NPD: torch.Tensor) -> torch.Tensor:
-    return torch.isfinite(x_NPD).all(dim=2).all(dim=1)
+    return torch.isfinite(_largest(x_NPD))
+
+
+def _largest(x_NPD: torch.Tensor) -> torch.Tensor:
+    """Return `[N]`: the largest absolute value; NaN where one is."""
+    return x_NPD.abs().amax(dim=(1, 2))
 
 
 def _mean_input(probe: torch.Tensor, input_width: int) -> torch.Tensor:
@@ -139,58 +186,50 @@ def _mean_input(probe: torch.Tensor, input_width: int) -> torch.Tensor:
     return probe.double().mean(dim=1)
 
 
-def _span(x_PF: torch.Tensor) -> torch.Tensor:
-    """Return an orthonormal basis of what the centred columns span."""
-    u, s, _ = torch.linalg.svd(x_PF - x_PF.mean(dim=0), full_matrices=False)
-    return u[:, s > _NOISE * s.max()]
+def _emphasised(x_NPD: torch.Tensor, basis_PF: torch.Tensor | None) -> torch.Tensor:
+    finite_N11 = _is_finite(x_NPD)[:, None, None]
+    x_NPD = _centred(x_NPD)
+    if basis_PF is not None:
+        x_NPD = x_NPD - basis_PF @ ((1 - _LINEAR_PART) * (basis_PF.T @ x_NPD))
+    return torch.where(finite_N11, _flattened(x_NPD), torch.nan)
 
 
 def _flattened(x_NPD: torch.Tensor) -> torch.Tensor:
     """Return centred representations with their singular values' roots, rotated; what is noise is 0."""
-    square_ND, rotation_NDD = torch.linalg.eigh(x_NPD.transpose(1, 2) @ x_NPD)
+    x64_NPD = x_NPD.double()
+    square_ND, rotation_NDD = torch.linalg.eigh(x64_NPD.transpose(1, 2) @ x64_NPD)
     largest_N = square_ND.amax(dim=1, keepdim=True)
     kept_ND = (square_ND > _NOISE**2 * largest_N) & (largest_N > _CONSTANT**2)
     power = (_FLATTENING - 1) / 2
     scale_ND = torch.where(kept_ND, square_ND.clamp_min(torch.finfo(torch.float64).tiny) ** power, 0.0)
-    return (x_NPD @ rotation_NDD) * scale_ND[:, None, :]
+    return x_NPD @ (rotation_NDD * scale_ND[:, None, :]).float()
+
+
+def _centred(x_NPD: torch.Tensor) -> torch.Tensor:
+    """Return representations centred over the probes, their largest value 1 before; all 0 where not finite.
+
+    The mean is taken away twice, as in single precision it leaves a rest of itself.
+    """
+    largest_N11 = _largest(x_NPD)[:, None, None]
+    x_NPD = torch.where(torch.isfinite(largest_N11), x_NPD / largest_N11.clamp_min(_SMALLEST), 0.0).float()
+    for _ in range(2):
+        x_NPD = x_NPD - x_NPD.mean(dim=1, keepdim=True)
+    return x_NPD
 
 
 def _unit(x_NPD: torch.Tensor) -> torch.Tensor:
     """Return representations centred over the probes and scaled to norm 1; all 0 where constant."""
-    x_NPD = torch.where(_is_finite(x_NPD)[:, None, None], x_NPD, 0.0).double()
-    x_NPD = x_NPD / x_NPD.abs().amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    x_NPD = x_NPD - x_NPD.mean(dim=1, keepdim=True)
-    norm_N = x_NPD.square().sum(dim=(1, 2)).sqrt()[:, None, None]
-    return torch.where(norm_N > _CONSTANT, x_NPD / norm_N.clamp_min(_CONSTANT), 0.0).float()
+    found = [x_NPD[:0].float()]
+    for few_NPD in x_NPD.split(_FEW):
+        few_NPD = _centred(few_NPD)
+        norm_N11 = torch.linalg.vector_norm(few_NPD, dim=(1, 2), keepdim=True)
+        found.append(few_NPD * torch.where(norm_N11 > _CONSTANT, 1 / norm_N11.clamp_min(_CONSTANT), 0.0))
+    return torch.cat(found)
 
 
-def _hsic(x_NPD: torch.Tensor, y_MPE: torch.Tensor) -> torch.Tensor:
-    """Return `[N, M]` unbiased HSIC of linear kernels, times P(P - 3), of centred representations of norm 1.
-
-    With K = X Xᵀ without its diagonal k and likewise L, Song et al. estimate
-    tr(KL) + 1ᵀK1 1ᵀL1 / ((P - 1)(P - 2)) - 2 1ᵀKL1 / (P - 2). Here the rows of X Xᵀ sum to 0 and k sums to 1,
-    so K1 = -k, and the whole is |XᵀY|² + 1 / ((P - 1)(P - 2)) - P / (P - 2) k·l: no P x P matrix is needed.
-    """
-    (N, P, D), (M, _, E) = x_NPD.shape, y_MPE.shape
-    cross = x_NPD.transpose(1, 2).reshape(N * D, P) @ y_MPE.transpose(0, 1).reshape(P, M * E)
-    energy_NM = cross.square_().view(N, D, M, E).sum(dim=(1, 3))
-    return _debias(energy_NM, _diagonal(x_NPD) @ _diagonal(y_MPE).T, P)
-
-
-def _self_hsic(x_NPD: torch.Tensor) -> torch.Tensor:
-    """Return `[N]`: `_hsic` of each representation with itself; 0 for one that is all 0."""
-    energy_N = torch.bmm(x_NPD.transpose(1, 2), x_NPD).square().sum(dim=(1, 2))
-    value_N = _debias(energy_N, _diagonal(x_NPD).square().sum(dim=1), x_NPD.shape[1])
-    return torch.where(energy_N > 0, value_N, 0.0)
-
-
-def _debias(energy: torch.Tensor, diagonal: torch.Tensor, P: int) -> torch.Tensor:
-    assert P > 3, f"{P} probes; the unbiased estimator needs at least 4"
-    return energy + 1 / ((P - 1) * (P - 2)) - P / (P - 2) * diagonal
-
-
-def _diagonal(x_NPD: torch.Tensor) -> torch.Tensor:
-    return x_NPD.square().sum(dim=2)
+def _inverse_root(units: Units) -> torch.Tensor:
+    """Return `[N]`: 1 over the root of the self-similarity; 0 where it is similar to nothing."""
+    return torch.where(units.is_known, units.self_hsic.clamp_min(_STRUCTURELESS).rsqrt(), 0.0)
 
 
 def _unit_distances(x_NPD: torch.Tensor) -> torch.Tensor:

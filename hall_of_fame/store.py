@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
-from hall_of_fame import audit, queries, rows, schema
+from hall_of_fame import audit, cataloguing, queries, rows, schema
 from hall_of_fame.database import dump_json, open_database, reading, translated, writing
 from hall_of_fame.errors import StoreError
+from hall_of_fame.onlookers import Onlooker
 from hall_of_fame.records import (
     BlueprintRecord,
     CandidateRecord,
@@ -45,9 +46,12 @@ class Store:
         self._engine = engine
 
     @classmethod
-    def open(cls, path_or_url: str | Path, *, create: bool = False) -> Self:
-        """Open the ledger in a file or at a database URL; with `create` make it where there is none."""
-        return cls(open_database(path_or_url, create=create))
+    def open(cls, path_or_url: str | Path, *, create: bool = False, onlooker: Onlooker | None = None) -> Self:
+        """Open the ledger in a file or at a database URL; with `create` make it where there is none.
+
+        An onlooker can write nothing, and is told of a query that takes too long with a `SlowQueryError`.
+        """
+        return cls(open_database(path_or_url, create=create, onlooker=onlooker))
 
     @property
     def name(self) -> str:
@@ -125,6 +129,7 @@ class Store:
             if last is not None and generation <= last:
                 self._check_repeated(connection, run_id, generation, stage, metrics, candidates)
                 return False
+            audit.check_whole(connection, run_id)
             if last is not None and generation != last + 1:
                 raise StoreError(
                     f"generation {generation} of run {run_id}",
@@ -149,6 +154,10 @@ class Store:
             added["evaluations"] = self._insert_evaluations(connection, of, evaluations, keys)
             prints = self._insert_fingerprints(connection, of, evaluations, keys, max_fingerprints)
             audit.record(connection, "generation", **of, counts={**added, "fingerprints": prints})
+            brought = (written.values(), candidates, evaluations)
+            due = cataloguing.add_generation(connection, **of, metrics=metrics, keys=keys, brought=brought)
+        if due:
+            cataloguing.judge_in_turns(self.writing)
         return True
 
     def add_latencies(self, run_id: str, generation: int, latencies: Mapping[str, MeasuredLatency]) -> None:
@@ -258,6 +267,11 @@ class Store:
         with self.reading() as connection:
             return audit.records(connection, run_id)
 
+    def unfinished(self) -> list[audit.AuditRecord]:
+        """Return the imports and merges that have begun and not ended: what they bring is there in part."""
+        with self.reading() as connection:
+            return audit.unfinished(connection)
+
     # What a run needs to go on
 
     def run(self, run_id: str) -> RunRecord | None:
@@ -275,10 +289,14 @@ class Store:
         found = self.generations(run_id, last=1)
         return found[0] if found else None
 
-    def generations(self, run_id: str, *, last: int | None = None) -> list[GenerationRecord]:
-        """Return the committed generations of a run in their order, or the `last` ones of them."""
+    def generations(
+        self, run_id: str, *, last: int | None = None, after: int | None = None
+    ) -> list[GenerationRecord]:
+        """Return the committed generations of a run in their order, the `last` ones, or those `after` one."""
         table = schema.generations
         query = select(table).where(table.c.run_id == run_id).order_by(table.c.generation.desc()).limit(last)
+        if after is not None:
+            query = query.where(table.c.generation > after)
         with self.reading() as connection:
             return [rows.generation_record(row) for row in connection.execute(query).mappings()][::-1]
 

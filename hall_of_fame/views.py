@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
+from typing import get_args
 
 from blueprints import LANGUAGE, BlueprintError, Language, parse
 from blueprints.graph import Graph
-from hall_of_fame.records import Entry
+from hall_of_fame.records import Entry, Status
 
 #: Families, the first that applies: how a blueprint carries information along time.
 _FAMILIES = (
@@ -60,17 +61,47 @@ def pareto_front(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def by_niche(entries: Sequence[Entry]) -> dict[Niche, Entry]:
-    """Return the best entry of each niche that has one, by score; ties go to the first."""
+    """Return the holder of each niche that has one: its best entrant, else its best candidate, else refused.
+
+    What was proved gives no place to a score that may be luck. Entrants come first, each by score; ties go to
+    the first.
+    """
     elites: dict[Niche, Entry] = {}
-    for entry in sorted(entries, key=lambda entry: -entry.score):
+    statuses = get_args(Status)
+    for entry in sorted(entries, key=lambda entry: (statuses.index(entry.standing.status), -entry.score)):
         elites.setdefault(niche_of(entry), entry)
     return elites
 
 
 def niche_of(entry: Entry) -> Niche:
     """Return the niche of an entry."""
-    family, depth = _shape(entry.tokens)
+    family, depth = shape_of(entry.tokens)
     return Niche(family=family, size=_band(entry.num_parameters or 0, _SIZES), depth=_band(depth, _DEPTHS))
+
+
+@lru_cache(maxsize=1 << 12)
+def read(tokens: tuple[str, ...]) -> Graph:
+    """Return the canonical graph of a program, whatever budgets it was written under.
+
+    Raises:
+        BlueprintError: where this version of the language cannot read it.
+    """
+    return parse(tokens, _READS_ALL).graph
+
+
+@lru_cache(maxsize=1 << 14)
+def shape_of(tokens: tuple[str, ...]) -> tuple[str, int]:
+    """Return family and depth of a program; no family and 0 where this version of the language reads none."""
+    try:
+        return shape_of_graph(read(tokens))
+    except BlueprintError:
+        return "", 0
+
+
+def shape_of_graph(graph: Graph) -> tuple[str, int]:
+    """Return family and depth of a graph in canonical form."""
+    ops = {node.op for node in graph.all_nodes()}
+    return next((name for name, family in _FAMILIES if ops & family), "elementwise"), _depth(graph)
 
 
 def _costs(entry: Entry) -> tuple[float, float]:
@@ -78,17 +109,6 @@ def _costs(entry: Entry) -> tuple[float, float]:
         inf if entry.num_parameters is None else entry.num_parameters,
         inf if entry.latency_us is None else entry.latency_us,
     )
-
-
-@lru_cache(maxsize=1 << 14)
-def _shape(tokens: tuple[str, ...]) -> tuple[str, int]:
-    """Return family and depth of a program."""
-    try:
-        graph = parse(tokens, _READS_ALL).graph
-    except BlueprintError:
-        return "", 0
-    ops = {node.op for node in graph.all_nodes()}
-    return next((name for name, family in _FAMILIES if ops & family), "elementwise"), _depth(graph)
 
 
 def _depth(graph: Graph) -> int:

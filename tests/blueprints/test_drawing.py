@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blueprints import HUMAN_BLUEPRINTS, LANGUAGE, Graph, Node, parse, random_program
-from blueprints.drawing import FAMILY_COLOURS, blueprint_svg, node_text
+from blueprints.drawing import FAMILY_COLOURS, Form, blueprint_svg, node_text
 from blueprints.graph import INPUT_NODE
 from blueprints.types import INPUT_TYPE, ValueType
 
@@ -187,3 +187,41 @@ def test_lines_and_letters_follow_the_colours_of_the_page():
     svg = blueprint_svg(parse(LSTM.split()).graph)
     colours = set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg))
     assert colours <= {"none", "currentColor", *FAMILY_COLOURS.values()}
+
+
+@pytest.mark.parametrize("form", ["page", "card"])
+def test_drawings_for_pages_have_no_style_of_their_own(form: Form) -> None:
+    svg = blueprint_svg(parse(LSTM.split()).graph, form=form)
+    assert "style=" in blueprint_svg(parse(LSTM.split()).graph)
+    assert "style=" not in svg
+    assert "<style" not in svg
+    assert ElementTree.fromstring(svg).get("class") == "blueprint"
+
+
+def test_a_card_is_denser_than_a_page_and_leaves_the_words_to_what_is_beside_it() -> None:
+    card, page = (blueprint_svg(parse(LSTM.split()).graph, form=form) for form in ("card", "page"))
+    heights = [float(ElementTree.fromstring(svg).get("height", "")) for svg in (card, page)]
+    assert heights[0] < 0.8 * heights[1]
+    assert "<title>" not in card
+    assert 'aria-hidden="true"' in card
+    assert 'role="img"' in page
+
+
+def test_edges_on_a_page_are_thick_as_they_are_wide_and_dashed_for_a_single_step() -> None:
+    svg = blueprint_svg(
+        parse("LINEAR OUT_DIM_QUAD RELU LINEAR OUT_DIM_IN POOL_LAST GELU".split()).graph, form="page"
+    )
+    wires = [
+        (wire[0].text.partition(": ")[2], wire[2].get("stroke-width"), wire[2].get("stroke-dasharray"))
+        for wire in ElementTree.fromstring(svg).iter(f"{SVG}g")
+        if wire.get("class") == "wire" and wire[0].text
+    ]
+    assert wires == [
+        ("[B, T, D]", "1.8", None),
+        ("[B, T, 4D]", "4.5", None),
+        ("[B, T, 4D]", "4.5", None),
+        ("[B, T, D]", "1.8", None),
+        ("[B, 1, D]", "1.8", "5 3"),
+    ]
+    assert svg.count(">T × 4D</text>") == 2
+    assert ">T × D</text>" not in svg

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from programs import programs, token_soup
 
 from blueprints import LANGUAGE, BlueprintError, Language, parse, random_program
-from blueprints.repair import edit_distance, repair
+from blueprints.repair import edit_distance, forget_walks, repair
 
 
 def distance(a: tuple[str, ...], b: tuple[str, ...]) -> int:
@@ -125,3 +125,21 @@ def test_the_distance_worked_by_hand():
     assert edit_distance("kitten", "sitting") == 3
     assert edit_distance("", "abc") == edit_distance("abc", "") == 3
     assert edit_distance("abc", "abc") == 0
+
+
+@given(token_soup())
+def test_a_search_that_may_try_little_still_finds_a_program(tokens):
+    found = repair(tokens, max_edits_tried=3)
+    parse(found.tokens)
+    assert found.edits == edit_distance(tokens, found.tokens) >= repair(tokens).edits
+
+
+def test_a_search_that_may_try_more_finds_a_nearer_program():
+    tokens = "STATE_0 LAYERNORM LINEAR OUT_DIM_QUAD GELU LINEAR OUT_DIM_IN RES_END".split()
+    assert [repair(tokens, max_edits_tried=most).edits for most in (0, 400)] == [2, 1]
+
+
+def test_what_was_forgotten_is_found_again():
+    before = repair(("LINEAR", "KERNEL_5"))
+    forget_walks()
+    assert repair(("LINEAR", "KERNEL_5")) == before

@@ -63,6 +63,10 @@ ONCE_WRONG = {
     "a pool in a loop": "LOOP_START REPEAT_2 SAVE TAP_0 TANH POOL_MEAN ADD TAP_0 LOOP_END",
     "a blend of one value with itself": "SAVE TAP_3 TANH BLEND TAP_3 TAP_3",
     "a cell narrower than a register": "CONV1D KERNEL_5 CHANNELS_QUARTER GRU LINEAR OUT_DIM_IN",
+    "a map that a state alone reads": "SCAN_START OUT_DIM_IN LINEAR OUT_DIM_IN SAVE STATE_1 LOAD STATE_1 "
+    "SIGMOID SCAN_END",
+    "a value that a state alone reads": "LINEAR OUT_DIM_IN SCAN_START OUT_DIM_IN TANH SAVE STATE_1 "
+    "LOAD STATE_1 SIGMOID SCAN_END",
 }
 #: Every op that a program may show, in the order in which tests go through them.
 OPS = sorted((*LANGUAGE.table, "LOOP", "SCAN"))
@@ -141,6 +145,10 @@ def assert_trainings_agree(expected: Sequence[TaskResult], found: Sequence[TaskR
         assert a.loss_first == pytest.approx(b.loss_first, rel=1e-5)
         assert a.loss_last == pytest.approx(b.loss_last, rel=1e-3)
         assert a.gradient_norm_mean == pytest.approx(b.gradient_norm_mean, rel=1e-3)
+        assert a.loss_curve is not None
+        assert b.loss_curve is not None
+        assert a.loss_curve.bounds == b.loss_curve.bounds
+        assert a.loss_curve.means == pytest.approx(b.loss_curve.means, rel=1e-3)
         assert a.fingerprint is not None
         assert b.fingerprint is not None
         assert a.fingerprint.shape == b.fingerprint.shape == (256, 16)

@@ -9,7 +9,7 @@ from engines_here import NEEDS_NATIVE, Doubled, bits, jobs_of
 from toy_tasks import GRAFT_TOYS, TOYS, SpoiltSeed, Toy
 
 from blueprints import CORE_LANGUAGE, Blueprint, parse, random_program
-from crucible import Crucible
+from crucible import Crucible, TaskResult
 from crucible.effort import FULL, RUNGS, STOP, Effort, Rung, best, cohorts
 from crucible.engines.base import Job
 from crucible.engines.batched import BatchedEngine
@@ -18,6 +18,23 @@ from crucible.errors import CrucibleError
 from curricula.task import Task
 from curricula.temporal import Temporal
 from curricula.xor import Xor
+
+
+def figures(result: TaskResult) -> tuple[str, bytes | None]:
+    """Return the bits of a result but for its loss curve, whose spans are of the task's steps."""
+    return bits(replace(result, loss_curve=None))
+
+
+def assert_begins(result: TaskResult, whole: TaskResult) -> None:
+    """Check that a result's loss curve is that of the whole training, to the bit, as far as it goes."""
+    assert result.num_steps is not None
+    assert result.loss_curve is not None
+    assert whole.loss_curve is not None
+    bounds, means = result.loss_curve.bounds, result.loss_curve.means
+    assert bounds == whole.loss_curve.bounds[: len(bounds)]
+    assert bounds[-2] < result.num_steps <= bounds[-1]
+    num_full = sum(bound <= result.num_steps for bound in bounds[1:])
+    assert means[:num_full] == whole.loss_curve.means[:num_full]
 
 
 def core_jobs(task: Task, num: int) -> list[Job]:
@@ -70,7 +87,8 @@ def test_a_run_that_stops_is_the_run_of_a_task_that_is_so_short() -> None:
             continue
         assert result.solved_step == result.num_steps - 1
         (short,) = NativeEngine().train([job], replace(task, epochs=result.num_steps), fingerprints=True)
-        assert bits(result) == bits(short)
+        assert figures(result) == figures(short)
+        assert_begins(result, whole)
 
 
 @NEEDS_NATIVE
@@ -176,7 +194,9 @@ def test_who_is_kept_goes_on_as_if_never_paused_and_who_is_dropped_had_a_shorter
         chosen = [i for i in range(len(jobs)) if steps[i] == n]
         short = replace(task, epochs=n // an_epoch)
         expected = NativeEngine(num_workers=2).train([jobs[i] for i in chosen], short, fingerprints=True)
-        assert [bits(results[i]) for i in chosen] == [bits(result) for result in expected]
+        assert [figures(results[i]) for i in chosen] == [figures(result) for result in expected]
+    for result, whole in zip(results, full, strict=True):
+        assert_begins(result, whole)
     assert [bits(a) == bits(b) for a, b in zip(results, full, strict=True)] == [
         n == task.num_steps for n in steps
     ]

@@ -20,7 +20,7 @@ def test_a_job_that_meets_an_undefined_value_ends_alone(any_engine: Contender) -
     task = SpoiltSeed(epochs=4)
     jobs = jobs_of(["LINEAR OUT_DIM_IN SILU"] * 3, task, seeds=[0, 1, 2])
     good, bad, other = any_engine.make().train(jobs, task)
-    assert (bad.status, bad.nonfinite_step, bad.score) == ("diverged", 0, 0.0)
+    assert (bad.status, bad.nonfinite_step, bad.score, bad.loss_curve) == ("diverged", 0, 0.0, None)
     assert [bits(good), bits(other)] == [bits(r) for r in any_engine.make().train(jobs[::2], task)]
     assert (good.status, other.status) == ("ok", "ok")
 
@@ -35,6 +35,11 @@ def test_an_exploding_run_is_diverged(any_engine: Contender) -> None:
     assert result.nonfinite_step is not None
     assert 0 < result.nonfinite_step < task.num_steps
     assert np.isfinite(result.loss_first)
+    curve = result.loss_curve
+    assert curve is not None
+    assert np.isfinite(curve.means).all()
+    assert curve.planned_steps == task.num_steps
+    assert curve.bounds[-2] < result.nonfinite_step <= curve.bounds[-1]
 
 
 def test_exams_that_are_not_finite_after_finite_training_are_diverged(any_engine: Contender) -> None:
@@ -90,7 +95,7 @@ def test_a_task_that_breaks_its_word_is_refused(head, any_engine: Contender) -> 
 def test_a_job_ends_at_its_deadline_and_the_others_do_not(any_engine: Contender) -> None:
     task, quick = Temporal(epochs=20_000), Temporal(epochs=1)
     (late,) = any_engine.make(max_seconds=0.2).train(jobs_of(["GRU GRU"], task), task)
-    assert (late.status, late.score) == ("timed_out", 0.0)
+    assert (late.status, late.score, late.loss_curve) == ("timed_out", 0.0, None)
     assert late.reason == "not done after 0.2 seconds"
     (done,) = any_engine.make(max_seconds=60).train(jobs_of(["GRU GRU"], quick), quick)
     assert done.status == "ok"

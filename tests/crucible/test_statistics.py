@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crucible import LossCurve
+from crucible.evaluation import NUM_POINTS
 from crucible.statistics import curve_statistics
 from curricula.xor import Xor
 
@@ -54,6 +56,35 @@ def test_a_curve_that_starts_nonfinite_has_no_figures() -> None:
         "num_steps": 0,
         "nonfinite_step": 0,
     }
+
+
+def test_a_loss_curve_has_the_mean_of_each_sixteenth_of_the_steps() -> None:
+    losses = np.repeat(np.arange(NUM_POINTS) / 4, [6, 6, 6, 7] * 4)
+    losses[:6] += [-1, 1, -2, 2, -3, 3]
+    curve = statistics_of(losses, np.ones(100))["loss_curve"]
+    assert curve == LossCurve(planned_steps=100, means=tuple(i / 4 for i in range(NUM_POINTS)))
+    assert curve.bounds == (0, 6, 12, 18, 25, 31, 37, 43, 50, 56, 62, 68, 75, 81, 87, 93, 100)
+
+
+def test_the_loss_curve_of_a_training_that_ends_early_is_the_beginning_of_the_whole_one() -> None:
+    losses = np.random.default_rng(0).gamma(0.5, 0.2, 100)
+    whole = statistics_of(losses, np.ones(100))["loss_curve"]
+    for taken in range(1, 100):
+        part = statistics_of(losses[:taken], np.ones(taken))["loss_curve"]
+        num_full = sum(bound <= taken for bound in whole.bounds[1:])
+        assert part.means[:num_full] == whole.means[:num_full]
+        assert part.bounds == whole.bounds[: len(part.means) + 1]
+        assert part.bounds[-2] < taken <= part.bounds[-1]
+        if taken < part.bounds[-1]:
+            assert part.means[num_full:] == (float(np.float32(losses[part.bounds[-2] : taken].mean())),)
+        losses_and_more = np.append(losses[:taken], [np.nan, 7.0])[:100]
+        assert statistics_of(losses_and_more, np.ones(len(losses_and_more)))["loss_curve"] == part
+
+
+def test_a_loss_curve_of_few_steps_has_one_point_a_step() -> None:
+    statistics = curve_statistics(np.array([[3.0, 2.0, 1.0]]), np.ones((1, 3)), Xor(epochs=3))
+    assert statistics[0]["loss_curve"] == LossCurve(planned_steps=3, means=(3.0, 2.0, 1.0))
+    assert statistics[0]["loss_curve"].bounds == (0, 1, 2, 3)
 
 
 def test_curves_side_by_side_have_the_figures_that_each_has_alone() -> None:

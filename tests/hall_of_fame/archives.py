@@ -1,5 +1,7 @@
-"""Libraries to write archives of, and all their rows; run as a script it restores one and dies midway."""
+"""Libraries to write archives of, and all their rows; run as a script it takes one in and dies midway."""
 
+import hashlib
+import json
 import os
 import signal
 import sys
@@ -11,10 +13,14 @@ import ledgers
 from ledgers import commit, random_generation, run_record
 from sqlalchemy import Table
 
-from hall_of_fame.archive import Archive, Encoded, read_rows
+from hall_of_fame import merging
+from hall_of_fame.archive import Archive, Encoded, Header, read_rows
 from hall_of_fame.database import reading
-from hall_of_fame.merging import restore
+from hall_of_fame.merging import import_, restore
 from hall_of_fame.store import Store
+
+#: Rows that an import takes at once where it is to be interrupted.
+ROWS_A_TURN = 40
 
 
 def fill(path: Path | str, run_id: str = "run", *, seed: int = 0, num: int = 2) -> None:
@@ -32,23 +38,49 @@ def all_rows(store: Store) -> list[tuple[str, dict[str, Any]]]:
         return [
             (table.name, row)
             for table, row in read_rows(connection)
-            if row.get("verb") not in ("restore", "import", "merge", "upgrade")
+            if str(row.get("verb")).partition(" ")[0] not in ("restore", "import", "merge", "upgrade")
         ]
 
 
+def sign(path: Path, header: bytes, lines: list[bytes], **fields: Any) -> Path:
+    """Write an archive of these lines that seems untouched."""
+    body = b"".join(lines)
+    values = {**json.loads(header), "sha256": hashlib.sha256(body).hexdigest(), **fields}
+    path.write_bytes(Header(**values).to_line() + body)
+    return path
+
+
 class Dying(Archive):
-    """An archive whose reader is killed before row `last`."""
+    """An archive whose reader is killed before the row that is number `last` of all that it was given."""
 
     last: int
+    given: int = 0
 
     def rows(self, tables: Mapping[str, Table]) -> Iterator[tuple[Table, Encoded]]:
-        for number, row in enumerate(super().rows(tables)):
-            if number == self.last:
-                os.kill(os.getpid(), signal.SIGKILL)
+        for row in super().rows(tables):
+            if self.given == self.last:
+                self.die()
+            self.given += 1
             yield row
+
+    def die(self) -> None:
+        """End the reader and all of its process."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def take(verb: str, path: str, into: str, last: int) -> None:
+    """Restore an archive, or import it a few rows at a time; die when row `last` of it is written."""
+    dying = Dying(Path(path))
+    if verb == "restore":
+        dying.last = last
+        restore(dying, into)
+        return
+    with Store.open(into) as store:
+        # An import reads twice: first to see whether all of it fits.
+        dying.last = last + sum(dying.header.counts.values())
+        merging.ROWS_A_TURN = ROWS_A_TURN
+        import_(dying, store)
 
 
 if __name__ == "__main__":
-    dying = Dying(Path(sys.argv[1]))
-    dying.last = int(sys.argv[3])
-    restore(dying, sys.argv[2])
+    take(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -3,22 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import postgres_server
 import pytest
+
+from benchmarks import library_server
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[postgres_server.Server]:
+def postgres() -> Iterator[library_server.Server]:
     """Give a real server; skip, saying why, where there can be none."""
-    missing = postgres_server.missing()
-    if missing:
+    if missing := library_server.missing():
         pytest.skip(missing)
-    with postgres_server.started() as server:
+    with library_server.started(library_server.FOR_TESTS) as server:
         yield server
 
 
 @pytest.fixture
-def postgres_url(postgres: postgres_server.Server) -> Iterator[str]:
+def postgres_url(postgres: library_server.Server) -> Iterator[str]:
     """Give the URL of an empty database of PostgreSQL."""
     with postgres.database() as url:
         yield url

@@ -56,7 +56,7 @@ def test_a_library_comes_back_row_by_row(
     found = Archive(tmp_path / "file", how.get("passphrase"))
     assert found.header == header
     assert header.counts["evaluations"] == store.counts().evaluations
-    assert set(header.counts) == set(schema.metadata.tables)
+    assert set(header.counts) == {table.name for table in schema.LEDGER}
     restored = restore(found, library_url)
     assert restored.notices == ()
     with Store.open(library_url) as other:
@@ -118,7 +118,7 @@ def value(column: Any) -> st.SearchStrategy[Any]:
 def ledgers_of_any_rows(draw: st.DrawFn) -> list[tuple[Table, list[dict[str, Any]]]]:
     """Return rows for every table, keys unique, what they refer to among them."""
     drawn: dict[str, list[dict[str, Any]]] = {}
-    for table in schema.metadata.sorted_tables:
+    for table in schema.LEDGER:
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         for _ in range(draw(st.integers(1, 3))):
             row = {column.name: draw(value(column)) for column in columns(table)}

@@ -5,6 +5,7 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+import archives
 import ledgers
 import pytest
 from alembic import command
@@ -12,9 +13,12 @@ from alembic.config import Config
 from ledgers import commit, random_generation, run_record
 from sqlalchemy import text
 
+from crucible.evaluation import TaskResult
 from hall_of_fame import audit, database
 from hall_of_fame.database import open_database, translated, writing
 from hall_of_fame.errors import StoreError
+from hall_of_fame.expansions import ExpansionBook
+from hall_of_fame.proofs import ProofBook
 from hall_of_fame.store import Store
 
 
@@ -71,20 +75,39 @@ def test_a_changed_row_no_longer_has_the_id_of_its_content(path: Path) -> None:
     assert not replace(row, who="somebody@else").is_genuine
 
 
-@pytest.mark.parametrize("table", ["audit", "evaluations"])
-@pytest.mark.parametrize("change", ["UPDATE {} SET run_id = 'mine'", "DELETE FROM {}"])
-def test_the_database_refuses_to_change_or_delete_a_row(path: Path, table: str, change: str) -> None:
-    engine = open_database(path, create=False)
-    with (
-        pytest.raises(StoreError, match=f"{table} is append-only; expected rows that are added"),
-        translated("change", engine.url),
-        writing(engine) as connection,
-    ):
-        connection.execute(text(change.format(table)))
+#: Tables whose rows stay as they are, each with a column to try that on.
+GUARDED = {
+    "audit": "run_id",
+    "evaluations": "run_id",
+    "proofs": "verdict",
+    "proof_trainings": "status",
+    "expansions": "verdict",
+    "expansion_calls": "answer",
+}
+
+
+@pytest.mark.parametrize("table", GUARDED)
+@pytest.mark.parametrize("change", ["UPDATE {0} SET {1} = 'mine'", "DELETE FROM {0}", "TRUNCATE {0} CASCADE"])
+def test_the_database_refuses_to_change_or_delete_a_row(library_url: str, table: str, change: str) -> None:
+    with Store.open(library_url, create=True) as store:
+        store.add_run(run_record())
+        [(blueprint, _), *_] = generation = random_generation(0)
+        commit(store, 0, generation)
+        trainings = {ledgers.XOR.key: [TaskResult(task="xor", seed=7, score=0.5)]}
+        assert ProofBook(store).add(ledgers.proof(blueprint.id), trainings, [ledgers.XOR])
+        ExpansionBook(store).add(ledgers.expansion(blueprint.id), [ledgers.expansion_call("head")])
+        before = archives.all_rows(store)
+    engine = open_database(library_url, create=False)
+    if "TRUNCATE" in change and engine.dialect.name == "sqlite":
+        message = "syntax error"  # there is no such statement
+    else:
+        message = f"{table} is append-only.*; expected rows that are added"
+    with pytest.raises(StoreError, match=message), translated("change", engine.url):  # noqa: SIM117
+        with writing(engine) as connection:
+            connection.execute(text(change.format(table, GUARDED[table])))
     engine.dispose()
-    with Store.open(path) as store:
-        assert len(store.audit_trail()) == 2
-        assert store.counts("run").evaluations > 0
+    with Store.open(library_url) as store:
+        assert archives.all_rows(store) == before
 
 
 def test_a_ledger_of_before_the_trail_is_upgraded_with_its_rows_and_says_so(path: Path) -> None:

@@ -54,12 +54,13 @@ def everyone(connection: Connection) -> list[str]:
     return list(connection.exec_driver_sql("SELECT id FROM blueprints").scalars())
 
 
-@pytest.mark.parametrize("many", [5, 50_000])
+@pytest.mark.parametrize(("many", "few"), [(5, 2000), (50_000, 2), (50_000, 2000)])
 @pytest.mark.parametrize("draw", DRAWS)
 def test_the_ranking_of_those_that_can_stand_in_it_is_the_ranking_of_all(
-    tmp_path: Path, monkeypatch, draw: str, many: int
+    tmp_path: Path, monkeypatch, draw: str, many: int, few: int
 ) -> None:
     monkeypatch.setattr(contenders, "MANY", many)
+    monkeypatch.setattr(contenders, "FEW", few)
     fill(tmp_path / "library.db", draw)
     wheres = ({}, {"run_id": "run"}, {"engine_id": ENGINE}, {"run_id": "other", "engine_id": "another"})
     with connect(tmp_path / "library.db") as connection:
@@ -89,6 +90,38 @@ def test_few_of_many_are_ranked_where_few_are_good(tmp_path: Path) -> None:
         assert 5 <= len(asked[-1]) < 0.5 * len(everyone(connection))
 
 
+@pytest.mark.parametrize("few", [0, 2000])
+def test_who_is_ranked_reaches_every_task_and_is_sought_by_id(tmp_path: Path, monkeypatch, few: int) -> None:
+    monkeypatch.setattr(contenders, "FEW", few)
+    fill(tmp_path / "library.db", "even", num=300)
+    engine = open_database(tmp_path / "library.db", create=False)
+    table = queries.schema.evaluations
+    asked, statements = [], []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _keep(connection, cursor, statement, parameters, context, many) -> None:
+        statements.append((statement, parameters))
+
+    with reading(engine) as connection:
+
+        def rank(conditions) -> dict[str, float]:
+            asked.append(conditions)
+            return queries.ranking(connection, 5, None, {}, ids=everyone(connection))
+
+        contenders.ranked(connection, 5, {XOR.key: 0.5, TEMPORAL.key: 0.5}, None, rank)
+        rows = connection.execute(queries.select(table).where(*asked[-1])).mappings().all()
+        found = {row["blueprint_id"] for row in rows}
+        assert 5 <= len(found) < 0.5 * len(everyone(connection))
+        for key in (XOR.key, TEMPORAL.key):
+            reaching = {row["blueprint_id"] for row in rows if row["task_key"] == key and row["score"] > 0.6}
+            assert reaching == found
+        seeking = [asked for asked in statements if "EXISTS" in asked[0] and "evaluations_2" in asked[0]]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {seeking[0][0]}", seeking[0][1]).fetchall()
+    engine.dispose()
+    assert any("evaluations_2 USING INDEX sqlite_autoindex" in row[-1] for row in plan), plan
+    assert any("evaluations_1 USING INDEX ix_evaluations_task_key" in row[-1] for row in plan), plan
+
+
 def test_keys_on_record_are_those_of_trainings_that_fulfil_the_conditions(tmp_path: Path) -> None:
     fill(tmp_path / "library.db", "even")
     table = queries.schema.evaluations
@@ -116,3 +149,20 @@ def test_a_batch_is_looked_up_by_its_ids_and_never_by_its_run(tmp_path: Path) ->
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
     assert any("blueprint_id=?" in row[-1] for row in plan), plan
     assert not any("run_id=?" in row[-1] or "SCAN evaluations" in row[-1] for row in plan), plan
+
+
+def test_who_first_brought_a_blueprint_is_looked_up_by_its_id(tmp_path: Path) -> None:
+    """Through its generation the same rows are found, a thousand times as many being read."""
+    fill(tmp_path / "library.db", "even")
+    blueprints, candidates = queries.schema.blueprints, queries.schema.candidates
+    with connect(tmp_path / "library.db") as connection:
+        query = queries.select(blueprints.c.id, candidates.c.run_id)
+        query = query.join_from(blueprints, candidates, queries.is_first(connection))
+        found = {(id_, run_id) for id_, run_id in connection.execute(query)}
+        known = connection.execute(queries.select(blueprints.c.id, blueprints.c.run_id))
+        assert found == {(id_, run_id) for id_, run_id in known}
+        text = query.where(blueprints.c.id.in_(["a", "b"])).compile(
+            connection, compile_kwargs={"literal_binds": True}
+        )
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").fetchall()
+    assert any("ix_candidates_blueprint_id (blueprint_id=?)" in row[-1] for row in plan), plan

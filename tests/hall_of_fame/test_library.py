@@ -1,16 +1,17 @@
-"""What the library shows: entrants first, statuses, lineage, proofs as they were written, and its views."""
+"""What the library shows on any database: entrants first, statuses, lineage, proofs as written, and views."""
 
 import math
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import ledgers
 import numpy as np
 import pytest
 from alembic import command
 from alembic.config import Config
 from ledgers import ENGINE, TEMPORAL, XOR, commit, evaluation, human_blueprints, run_record
+from sqlalchemy import inspect
 
 from blueprints import HUMAN_BLUEPRINTS, parse
 from crucible.evaluation import TaskResult
@@ -28,9 +29,9 @@ IDS = [blueprint.id for blueprint in HUMAN]
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
+def library(library_url: str) -> Iterator[Library]:
     """Five blueprints, each scoring a little less in the search than the one before it."""
-    with Store.open(tmp_path / "library.db", create=True) as store:
+    with Store.open(library_url, create=True) as store:
         store.add_run(run_record(config={"strategy": "evolution"}))
         judged = [
             (b, evaluation(b, TaskResult(task="xor", seed=0, score=1.0 - i / 10)))
@@ -42,24 +43,8 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 def proof_of(number: int, **fields) -> Proof:
     """Return a proof of one of the blueprints, of the time `number`."""
-    values = {
-        "blueprint_id": IDS[number],
-        "protocol": "p",
-        "settings": {"seeds": [1, 2]},
-        "run_id": "run",
-        "generation": 0,
-        "created": f"2026-01-01T00:00:0{number}+00:00",
-        "rank": number + 1,
-        "search_score": 0.9,
-        "search_trainings": 3,
-        "mean": 0.5,
-        "low": 0.4,
-        "high": 0.6,
-        "mean_as_searched": 0.45,
-        "floor": 0.1,
-        "verdict": "entered",
-    }
-    return Proof(**{**values, **fields})
+    of = {"created": f"2026-01-01T00:00:0{number}+00:00", "rank": number + 1}
+    return ledgers.proof(IDS[number], **{**of, **fields})
 
 
 def ids_of(entries: list[Entry]) -> list[str]:
@@ -180,23 +165,21 @@ def test_the_best_are_selected_by_reward_among_generations_on_the_same_tasks(lib
     assert book.selected("another", [XOR.key], "p") == []
 
 
-def test_a_ledger_of_before_proofs_keeps_everything(library: Library, tmp_path: Path) -> None:
-    path = tmp_path / "library.db"
+def test_a_ledger_of_before_proofs_keeps_everything(library: Library, library_url: str) -> None:
     store = library.store
     before = store.top(5), store.counts(), store.candidates("run", 0), store.evaluations(IDS[0])
     library.proofs.add(proof_of(0), {}, [])
     store.close()
-    engine = open_database(path, create=False)
+    engine = open_database(library_url, create=False)
     with database.writing(engine) as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
         command.downgrade(config, "0004")
+    columns = {column["name"] for column in inspect(engine).get_columns("candidates")}
     engine.dispose()
-    old = sqlite3.connect(path)
-    columns = [row[1] for row in old.execute("PRAGMA table_info(candidates)")]
-    old.close()
+    assert "tokens" in columns
     assert "parents" not in columns
-    with Store.open(path) as store:
+    with Store.open(library_url) as store:
         assert ProofBook(store).proofs() == []
         after = store.top(5), store.counts(), store.candidates("run", 0), store.evaluations(IDS[0])
         assert repr(after) == repr(before)
@@ -254,6 +237,8 @@ def test_views_are_of_every_status_and_unknown_ones_are_refused(library: Library
     assert ids_of(library.list(view="pareto")) == [IDS[0]]
     assert ids_of(library.list(view="pareto", status="entrant")) == [IDS[1]]
     niches = library.list(view="niches")
+    assert [entry.standing.status for entry in niches] == ["entrant"] + ["candidate"] * (len(niches) - 1)
+    assert [entry.rank for entry in niches] == list(range(1, len(niches) + 1))
     assert len({str(niche_of(entry)) for entry in niches}) == len(niches) > 1
     assert not math.isnan(niches[0].score)
     with pytest.raises(StoreError, match="no view 'map'; expected one of top, pareto, niches"):

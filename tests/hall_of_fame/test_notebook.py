@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -13,12 +14,15 @@ from ledgers import commit, evaluation, human_blueprints, measured, run_record
 
 import hall_of_fame
 from blueprints import blueprint_svg, human
-from crucible.evaluation import TaskResult
+from crucible.evaluation import LossCurve, TaskResult
 from hall_of_fame.errors import StoreError
 from hall_of_fame.html_form import entries_html
 from hall_of_fame.library import Library
+from hall_of_fame.proofs import ProofBook
+from hall_of_fame.records import Proof, TaskProof
 from hall_of_fame.store import Store
 
+CURVE = LossCurve(planned_steps=9, means=(0.75, 0.5))
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -28,7 +32,7 @@ def write(path: Path) -> Path:
     with Store.open(path, create=True) as store:
         store.add_run(run_record())
         xor = [TaskResult(task="xor", seed=seed, score=0.9 - seed / 10) for seed in (0, 1)]
-        temporal = TaskResult(task="temporal", seed=0, score=0.8, num_steps=7)
+        temporal = TaskResult(task="temporal", seed=0, score=0.8, num_steps=7, loss_curve=CURVE)
         broken = TaskResult(task="xor", seed=0, status="diverged", reason="the loss is NaN")
         commit(store, 0, [(good, evaluation(good, *xor, temporal)), (bad, evaluation(bad, broken))])
         commit(store, 1, [(late, evaluation(late, xor[1]))])
@@ -74,6 +78,9 @@ def test_the_long_form_has_a_row_for_each_training_good_or_bad(library: Library)
     means = frame.groupby(["blueprint_id", "task"])["score"].mean()
     assert means[human_blueprints(1)[0].id, "xor"] == pytest.approx(0.85)
     assert frame.loc[frame["task"] == "temporal", "num_steps"].tolist() == [7]
+    assert frame.loc[frame["task"] == "temporal", "loss_curve"].tolist() == [CURVE.means]
+    assert frame["planned_steps"].dropna().tolist() == [9]
+    assert frame["loss_curve"].isna().sum() == 4
     assert {"task_key", "seed", "engine_id", "run_id", "generation", "flops"} <= set(frame.columns)
     assert "fingerprint" not in frame.columns
 
@@ -127,11 +134,71 @@ def test_the_library_shows_a_table_whose_programs_open_into_drawings(library: Li
     root = ElementTree.fromstring(library._repr_html_())
     head, *rows = root.iter("tr")
     names = ["".join(cell.itertext()) for cell in head]
-    assert names[:5] == ["#", "id", "performance", "temporal", "xor"]
-    assert ["".join(cell.itertext()) for cell in rows[1]][3:5] == ["-", "0.800"]
-    assert [cell[0].tag for row in rows for cell in row if len(cell)] == ["details"] * 2
+    assert names[:6] == ["#", "id", "status", "proof", "shrinkage", "performance"]
+    assert names[6:8] == ["temporal", "xor"]
+    cells = ["".join(cell.itertext()) for cell in rows[1]]
+    assert cells[2:5] == ["candidate", "-", "-"]
+    assert cells[6:8] == ["-", "0.800"]
+    assert [row[-1][0].tag for row in rows] == ["details"] * 2
     assert [row[-1][0][0].text for row in rows] == [str(b) for b in human_blueprints(2)]
     assert [row[-1][0][1].get("class") for row in rows] == ["blueprint"] * 2
+
+
+def proof_of(blueprint_id: str, **fields: Any) -> Proof:
+    """Return a proof of a search on one task, with one held out."""
+    values: dict[str, Any] = {
+        "blueprint_id": blueprint_id,
+        "protocol": "demo",
+        "settings": {},
+        "run_id": "run",
+        "generation": 1,
+        "created": "2026-01-02T00:00:00+00:00",
+        "rank": 1,
+        "search_score": 0.8,
+        "search_trainings": 2,
+        "mean": 0.625,
+        "low": 0.5,
+        "high": 0.75,
+        "mean_as_searched": 0.6,
+        "floor": 0.0,
+        "verdict": "entered",
+    }
+    return Proof(**{**values, **fields})
+
+
+def test_who_entered_who_not_and_why_stand_in_table_and_card(library: Library) -> None:
+    good, late, _ = human_blueprints(3)
+    tasks = (
+        TaskProof(task="xor", held_out=False, mean=0.625, low=0.5, high=0.75),
+        TaskProof(task="counting", held_out=True, mean=0.25, low=0.125, high=0.375),
+        TaskProof(task="copying", held_out=True, reason="rule 'not-causal'"),
+    )
+    book = ProofBook(library.store)
+    assert book.add(proof_of(good.id, tasks=tasks, nearest=late.id, similarity=0.5), {}, [])
+    assert book.add(proof_of(late.id, verdict="refused", reason="begins <below> 0.1"), {}, [])
+    html = library._repr_html_()
+    _, *rows = ElementTree.fromstring(html).iter("tr")
+    cells = [["".join(cell.itertext()) for cell in row] for row in rows]
+    assert [row[1] for row in cells] == [good.id[:12], late.id[:12]]
+    assert [row[2:5] for row in cells] == [
+        ["entrant", "0.625 [0.500, 0.750]", "+0.175"],
+        ["refused", "0.625 [0.500, 0.750]", "+0.175"],
+    ]
+    assert rows[1][2][0].get("title") == "begins <below> 0.1"
+    entered, refused = (
+        "".join(ElementTree.fromstring(e._repr_html_())[2].itertext()) for e in library.list()
+    )
+    for part in (
+        "status entrant",
+        "proof 0.625 [0.500, 0.750]",
+        "shrinkage +0.175",
+        "proof on counting (held out) 0.250 [0.125, 0.375]",
+        "proof on copying (held out) not asked, rule 'not-causal'",
+        f"nearest entrant {late.id[:12]}, similarity 0.500",
+    ):
+        assert part in entered
+    assert "proof on xor" not in entered, "it would repeat the proof"
+    assert "status refused: begins <below> 0.1" in refused
 
 
 def test_tokens_that_spell_nothing_are_shown_escaped_and_not_drawn(library: Library) -> None:

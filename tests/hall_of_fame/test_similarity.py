@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hall_of_fame.similarity import alike, cka, emphasised, redundancy, rsa
+from hall_of_fame.similarity import alike, cka, emphasised, rsa
 
 
 def gaussians(num: int, probes: int = 64, width: int = 8, *, seed: int = 0) -> torch.Tensor:
@@ -104,23 +104,6 @@ def test_empty_sides_give_empty_matrices():
     assert cka(gaussians(0), gaussians(2)).shape == (0, 2)
     assert cka(gaussians(2), gaussians(0)).shape == (2, 0)
     assert rsa(gaussians(0), gaussians(2)).shape == (0, 2)
-
-
-def test_redundancy_is_one_for_known_and_repeated_ids_and_cka_for_the_rest():
-    batch, snapshot = related(4, 8, seed=1), related(3, 8, seed=11)
-    values = redundancy(["a", "b", "a", "c"], [batch], known_ids={"c"}, snapshot=[snapshot])
-    highest = cka(batch, snapshot).amax(dim=1)
-    assert values == [pytest.approx(highest[0].item()), pytest.approx(highest[1].item()), 1.0, 1.0]
-
-
-def test_redundancy_against_an_empty_snapshot_is_zero_but_for_repeats():
-    values = redundancy(["a", "b", "a"], [gaussians(3)], known_ids=(), snapshot=[gaussians(0)])
-    assert values == [0.0, 0.0, 1.0]
-
-
-def test_a_blueprint_without_a_fingerprint_is_redundant_to_nothing():
-    batch = torch.full((1, 64, 8), math.nan)
-    assert redundancy(["a"], [batch], known_ids=(), snapshot=[gaussians(2)]) == [0.0]
 
 
 def test_how_alike_is_the_mean_over_the_tasks_that_both_were_seen_on():

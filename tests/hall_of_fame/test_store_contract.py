@@ -12,7 +12,7 @@ import pytest
 from ledgers import ENGINE, TEMPORAL, XOR, commit, evaluation, human_blueprints, run_record
 
 from blueprints import Blueprint
-from crucible.evaluation import Evaluation, TaskResult
+from crucible.evaluation import Evaluation, LossCurve, TaskResult
 from crucible.reward import reward
 from curricula.suites import task_named
 from curricula.task import Task
@@ -83,6 +83,7 @@ class StoreContract:
     def test_known_results_come_back_whole(self, store: Store) -> None:
         good, bad, unknown = human_blueprints(3)
         shape = np.linspace(-3, 5, 32, dtype=np.float32).reshape(8, 4)
+        means = np.float32([0.5, 1 / 3, 1e-40, 3e38]).tolist()
         result = TaskResult(
             task="xor",
             seed=2**40,
@@ -95,6 +96,7 @@ class StoreContract:
             solved_step=7,
             gradient_norm_mean=1.5,
             gradient_norm_max=float("inf"),
+            loss_curve=LossCurve(planned_steps=100, means=tuple(means)),
             clipped_share=0.25,
             fingerprint=shape,
         )
@@ -156,6 +158,17 @@ class StoreContract:
         with pytest.raises(StoreError, match=r"\('ok', 0.75\) of .* seed 0; expected \('ok', 0.5\)"):
             commit(store, 2, [(blueprint, evaluation(blueprint, changed))])
         assert store.last_generation("run").generation == 1
+
+    def test_a_training_of_before_curves_were_kept_is_the_same_training_without_one(
+        self, store: Store
+    ) -> None:
+        [blueprint] = human_blueprints(1)
+        without = finite(seed=0, score=0.5)
+        commit(store, 0, [(blueprint, evaluation(blueprint, without))])
+        again = replace(without, loss_curve=LossCurve(planned_steps=100, means=(0.75, 0.125)))
+        commit(store, 1, [(blueprint, evaluation(blueprint, again))])
+        [record] = store.evaluations(blueprint.id)
+        assert (record.generation, record.result) == (0, without)
 
     def test_a_latency_is_recorded_once_a_device_and_width(self, store: Store) -> None:
         fast, slow = human_blueprints(2)

@@ -9,7 +9,7 @@ import ledgers
 import pytest
 from alembic import command
 from alembic.config import Config
-from ledgers import commit, random_generation, run_record
+from ledgers import commit, random_generation, run_record, without_curves
 from sqlalchemy import inspect
 
 from hall_of_fame import database, schema
@@ -42,13 +42,15 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
         ids = store.ids()
         before = {id_: store.evaluations(id_) for id_ in ids}
     connection = sqlite3.connect(path)
-    for name in ("num_steps", "gain", "retention_rise", "rival_gain"):
+    for name in ("num_steps", "gain", "retention_rise", "rival_gain", "planned_steps", "loss_curve"):
         connection.execute(f"ALTER TABLE evaluations DROP COLUMN {name}")
     for name in ("evaluations_no_update", "evaluations_no_delete"):
         connection.execute(f"DROP TRIGGER {name}")
     connection.execute("ALTER TABLE candidates DROP COLUMN parents")
     connection.execute("DROP INDEX ix_evaluations_task_key")
-    for name in ("latencies", "audit", "proof_trainings", "proofs"):
+    catalogue = [table.name for table in schema.metadata.tables.values() if table not in schema.LEDGER]
+    later = ("latencies", "audit", "proof_trainings", "proofs", "expansion_calls", "expansions")
+    for name in (*later, *catalogue):
         connection.execute(f"DROP TABLE {name}")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
@@ -56,7 +58,7 @@ def test_a_ledger_of_before_steps_were_counted_keeps_its_evidence(path: Path) ->
     with Store.open(path) as store:
         after = {id_: store.evaluations(id_) for id_ in ids}
     assert any(before.values())
-    assert repr(after) == repr(before)
+    assert repr(after) == repr(without_curves(before))
     assert all(record.result.num_steps is None for records in after.values() for record in records)
 
 
@@ -91,8 +93,27 @@ def test_a_ledger_of_before_there_were_grafts_keeps_its_evidence(path: Path) -> 
     engine.dispose()
     with Store.open(path) as store:
         assert {id_: repr(store.evaluations(id_)) for id_ in ids} == {
-            id_: repr(records) for id_, records in before.items()
+            id_: repr(records) for id_, records in without_curves(before).items()
         }
+
+
+def test_a_ledger_of_before_curves_were_kept_keeps_its_evidence_and_its_guards(path: Path) -> None:
+    with Store.open(path) as store:
+        ids = store.ids()
+        before = {id_: store.evaluations(id_) for id_ in ids}
+    assert any(record.result.loss_curve for records in before.values() for record in records)
+    engine = open_database(path, create=False)
+    with database.writing(engine) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+        command.downgrade(config, "0010")
+        names = {column["name"] for column in inspect(connection).get_columns("evaluations")}
+        assert not names & {"planned_steps", "loss_curve"}
+    engine.dispose()
+    with Store.open(path) as store:
+        assert repr({id_: store.evaluations(id_) for id_ in ids}) == repr(without_curves(before))
+        with pytest.raises(StoreError, match="append-only"), store.writing("change") as connection:
+            connection.execute(schema.evaluations.update().values(planned_steps=1))
 
 
 def test_opening_an_up_to_date_ledger_loads_no_migration(path: Path) -> None:

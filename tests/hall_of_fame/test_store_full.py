@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import ledgers
-import postgres_server
 import pytest
 import writers
 
+from benchmarks.library_server import Server
 from hall_of_fame.errors import StoreError
 from hall_of_fame.store import Store
 
+ROOT = Path(__file__).resolve().parents[2]
 #: What the messages of all these errors end with.
 MEND = "; expected space on the disk; free some; what was recorded before is still there"
 #: Runs a command in a folder that is a disk of its own, seen by no other process and gone with the command.
@@ -34,7 +35,7 @@ def test_a_file_on_a_full_disk_keeps_what_was_recorded_and_goes_on(tmp_path: Pat
         problem = "there is no unshare"
     if problem:
         pytest.skip(f"no disk of one's own may be mounted here ({' '.join(problem.split())})")
-    done = on_small_disk(tmp_path, sys.executable, __file__, tmp_path)
+    done = on_small_disk(tmp_path, "env", f"PYTHONPATH={ROOT}", sys.executable, __file__, tmp_path)
     assert done.returncode == 0, done.stderr
     library, new = tmp_path / "library.db", tmp_path / "new.db"
     assert done.stdout.splitlines() == [
@@ -71,7 +72,7 @@ def commit(store: Store, number: int, **fields: Any) -> None:
 
 
 def test_a_server_on_a_full_disk_keeps_what_was_recorded_and_goes_on(
-    postgres: postgres_server.Server, postgres_url: str
+    postgres: Server, postgres_url: str
 ) -> None:
     with Store.open(postgres_url, create=True) as store:
         store.add_run(ledgers.run_record())

@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import ledgers
-import postgres_server
 import pytest
 import writers
 
+from benchmarks.library_server import Server
 from hall_of_fame import database
 from hall_of_fame.errors import StoreError
 from hall_of_fame.store import Store
@@ -97,7 +97,7 @@ def test_a_server_whose_clients_are_killed_loses_nothing_committed(
 
 
 def test_a_server_that_is_killed_while_it_writes_loses_nothing_committed(
-    crew: writers.Writers, postgres: postgres_server.Server, postgres_url: str
+    crew: writers.Writers, postgres: Server, postgres_url: str
 ) -> None:
     with Store.open(postgres_url, create=True) as store:
         committed = 0

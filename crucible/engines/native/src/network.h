@@ -291,7 +291,10 @@ class Network {
         for (long i = last; i >= first; --i) {
             clear_and_hold(nodes_[i], scan);
             read_inputs(nodes_[i]);
-            if (nodes_[i].store) clear_and_hold(*nodes_[i].store, scan);
+            if (nodes_[i].store) {
+                nodes_[i].store->is_read = true;
+                clear_and_hold(*nodes_[i].store, scan);
+            }
             for (int k = 0; k < nodes_[i].num_inputs; ++k) {
                 if (nodes_[i].wants[k]) clear_and_hold(*nodes_[i].inputs[k], scan);
                 nodes_[i].adds[k] = true;
