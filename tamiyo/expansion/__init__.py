@@ -1,0 +1,1 @@
+"""From winner to working architecture: a plan, units around the block, checks, proof and provenance."""

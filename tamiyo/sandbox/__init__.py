@@ -1,0 +1,1 @@
+"""Sandboxes for generated code, three behind one contract; none protects against a broken kernel."""
