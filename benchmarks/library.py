@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from crucible_throughput import describe_machine
 from library_rows import BATCH, ENGINE, STAGES, WEIGHTS, Generation, blueprint_id, generations, task_records
-from library_server import Server, missing
+from library_server import Server, missing, started
 from preflight import check
 from sqlalchemy import create_engine, text
 
@@ -238,17 +238,12 @@ class _Ledger:
 
 @contextmanager
 def _ledger(database: str, folder: str | None) -> Iterator[_Ledger]:
+    if database == "postgresql":
+        with started(parent=folder) as server:
+            yield _Ledger(server.folder, server)
+        return
     with tempfile.TemporaryDirectory(prefix="tamiyo-library-", dir=folder) as name:
-        path = Path(name)
-        if database == "sqlite":
-            yield _Ledger(path, None)
-            return
-        path.chmod(0o755)
-        server = Server.create(path / "server")
-        try:
-            yield _Ledger(path, server)
-        finally:
-            server.stop()
+        yield _Ledger(Path(name), None)
 
 
 def _document(path: str | None) -> dict[str, Any]:

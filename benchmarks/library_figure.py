@@ -24,6 +24,8 @@ def draw(document: Mapping[str, Any], path: str | Path) -> None:
     *panels, pace, size = places[0]
     for place, (name, rows) in zip(panels, parts.items(), strict=True):
         _draw_queries(place, name, rows)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=8)
     for name, rows in parts.items():
         _draw_pace(pace, name, rows)
         _draw_size(size, name, rows)
@@ -58,7 +60,6 @@ def _draw_queries(place: Axes, name: str, rows: Rows) -> None:
     place.set_yscale("log")
     place.set_ylabel("milliseconds: median, line to the 95th percentile", fontsize=8.5)
     place.set_title(f"{name} {rows[0]['version'].split()[0]}: queries", fontsize=10, loc="left")
-    place.legend(frameon=False, fontsize=7)
 
 
 def _draw_pace(place: Axes, name: str, rows: Rows) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 from blueprints import LANGUAGE, random_program
-from crucible.evaluation import Evaluation, TaskResult
+from crucible.evaluation import NUM_POINTS, Evaluation, LossCurve, TaskResult
 from curricula.suites import task_named
 from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 
@@ -169,27 +171,31 @@ def _evaluation(rng: random.Random, id_: str, generation: int, tasks: Sequence[T
     return Evaluation(
         blueprint_id=id_,
         engine_id=ENGINE,
-        results=tuple(_result(rng, task, generation) for task in tasks),
+        results=tuple(result(rng, task, generation) for task in tasks),
         num_parameters=parameters,
         flops=2 * parameters * 16,
         latency_us=rng.uniform(5.0, 400.0),
     )
 
 
-def _result(rng: random.Random, task: TaskRecord, seed: int) -> TaskResult:
+def result(rng: random.Random, task: TaskRecord, seed: int) -> TaskResult:
+    """Return an invented training of a task, from this seed."""
     if rng.random() < DIVERGED:
         return TaskResult(
             task=task.name, seed=seed, status="diverged", reason="loss was nan", num_steps=9, nonfinite_step=9
         )
     score = _score(rng, task)
+    noise, first, last = rng.gauss(0.0, 0.01), rng.uniform(0.6, 0.9), rng.random()
+    means = np.linspace(first, last, NUM_POINTS, dtype=np.float32)
     return TaskResult(
         task=task.name,
         seed=seed,
         score=score,
-        validation_score=min(1.0, max(0.0, score + rng.gauss(0.0, 0.01))),
+        validation_score=min(1.0, max(0.0, score + noise)),
         num_steps=200,
-        loss_first=rng.uniform(0.6, 0.9),
-        loss_last=rng.random(),
+        loss_first=first,
+        loss_last=last,
+        loss_curve=LossCurve(planned_steps=200, means=tuple(means.tolist())),
         loss_late_std=0.1 * rng.random(),
         solved_step=rng.randrange(200) if score > task.solved else None,
         gradient_norm_mean=rng.expovariate(1.0),

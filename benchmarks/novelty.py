@@ -5,9 +5,10 @@
 Function: human and random blueprints are trained on three tasks from several seeds. A good measure calls one
 blueprint across two seeds more alike than two blueprints: the area under that ROC curve, with the 95 %
 interval of a bootstrap over blueprints. `cka` and `rsa` are of plain fingerprints, `cka_emphasised` and
-`rsa_emphasised` of those that redundancy compares, `together` their mean over tasks: from one seed each, and
-with the fingerprints of several seeds side by side. Structure: near-misses of language_identity.py, where
-networkx says who is isomorphic. It judges no search.
+`rsa_emphasised` of those that redundancy compares, `likeness` of their traits, as the library's entrants are
+compared. `together` is over three tasks, from one seed each and from the mean of several. No blueprint here
+was seen by benchmarks/novelty_fit.py, and of `delayed_xor` not even the task. Structure: near-misses of
+language_identity.py, where networkx says who is isomorphic. It judges no search.
 """
 
 # ruff: noqa: E402
@@ -16,8 +17,7 @@ import argparse
 import json
 import random
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, islice
 from pathlib import Path
@@ -30,18 +30,24 @@ import numpy as np
 import torch
 from language_identity import LABELS, pairs
 from novelty_figure import draw
+from novelty_sample import NUM_JUDGED, TASKS, draw_sample, fingerprints
+from novelty_times import times
 from preflight import check
 
-from blueprints import HUMAN_BLUEPRINTS, Blueprint, canonical_form, mutate, parse, random_program
+from blueprints import Blueprint, canonical_form, parse
 from crucible import Crucible
-from crucible.heads import refusal
-from curricula.heads import HEADS
-from curricula.suites import task_named
+from curricula.suites import DEFAULT_SUITE, suite_named, task_named
 from curricula.task import Task
 from hall_of_fame.similarity import alike, cka, emphasised, rsa
 from hall_of_fame.structure import features, similarity
+from hall_of_fame.traits import likeness, traits
 
-TASKS = ("xor", "temporal", "markov_once")
+#: A task of which benchmarks/novelty_fit.py saw nothing.
+UNSEEN_TASK = "delayed_xor"
+#: Likenesses at which it is counted who is called the same.
+THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.82, 0.85)
+#: Pairs of blueprints that the document names.
+NUM_CONFUSED = 10
 #: Two ways to write one family of functions: exactly equal, or equal for some weights of either.
 EQUAL_PAIRS = (
     (
@@ -84,7 +90,9 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--num", type=int, default=80, help="blueprints to train (default 80)")
+    parser.add_argument(
+        "--num", type=int, default=NUM_JUDGED, help=f"blueprints to train (default {NUM_JUDGED})"
+    )
     parser.add_argument("--seeds", type=int, default=4, help="seeds of each, at least 4 (default 4)")
     parser.add_argument("--pairs", type=int, default=10_000, help="pairs of near-misses (default 10,000)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="where to write the document")
@@ -119,96 +127,143 @@ def _precision(said: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {"precision": hits / max(1, said.sum()), "recall": hits / max(1, truth.sum())}
 
 
-def times(num: int = 1024, entries: int = 1000, probes: int = 256, width: int = 16) -> dict[str, Any]:
-    """Return seconds of the processor and of the clock for `num` candidates against `entries` entries."""
-    rng, generator = random.Random(0), torch.Generator().manual_seed(0)
-    humans = [human.tokens for human in HUMAN_BLUEPRINTS]
-    archive = [parse(mutate(rng.choice(humans), rng)).graph for _ in range(entries)]
-    candidates = [parse(random_program(rng)).graph for _ in range(num)]
-    new, old = (torch.randn(n, probes, width, generator=generator) for n in (num, entries))
-    probe = torch.randn(probes, 16, 2, generator=generator)
-    known = features(archive)
-    found: dict[str, Any] = {"candidates": num, "entries": entries, "probes": probes, "width": width}
-    own = features(candidates)
-    works: dict[str, Callable[[], Any]] = {
-        "structure_features": lambda: features(candidates),
-        "structure_product": lambda: similarity(own, known),
-        "emphasised": lambda: emphasised(new, probe, 2),
-        "cka": lambda: cka(new, old),
-        "rsa": lambda: rsa(new, old),
-    }
-    for name, work in works.items():
-        wall, cpu = time.perf_counter(), time.process_time()
-        work()
-        found[name] = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
-    return {**found, "threads": torch.get_num_threads()}
-
-
 def function(num: int, seeds: int) -> dict[str, Any]:
     """Return, for each task and all together, what tells one blueprint across seeds from two blueprints."""
-    tasks = [task_named(name) for name in TASKS]
     sample = draw_sample(num)
-    with Crucible(max_seconds=30) as crucible:
-        prints = [fingerprints(crucible, sample, task, seeds) for task in tasks]
-        blank = [fingerprints(crucible, sample, untrained(task), seeds) for task in tasks]
-        twins = [fingerprints(crucible, _written(EQUAL_PAIRS), task, seeds) for task in tasks]
     document: dict[str, Any] = {"num": num, "seeds": seeds, "tasks": {}}
-    for task, of_task, of_blank, of_twins in zip(tasks, prints, blank, twins, strict=True):
-        shown = [x.view(-1, seeds, *x.shape[1:]) for x in (of_task, of_blank, of_twins)]
-        document["tasks"][task.name] = on_task(task, *shown)
-        print(f"{task.name}: {document['tasks'][task.name]['auc']}", flush=True)
-    made = [of_task.view(num, seeds, *of_task.shape[1:]) for of_task in prints]
-    made = [emphasis(task, x) for task, x in zip(tasks, made, strict=True)]
-    together = across_seeds(lambda a, b: alike([x[:, a] for x in made], [x[:, b] for x in made]), seeds)
-    document["together"] = {"auc": {"one_seed": auc_interval(together)}, **curve(together)}
-    half = seeds // 2
-    double = [torch.cat([x[:, i] for i in range(half)], dim=2) for x in made]
-    rest = [torch.cat([x[:, half + i] for i in range(half)], dim=2) for x in made]
-    document["together"]["auc"][f"{half}_seeds"] = auc_interval([alike(double, rest).numpy()])
-    document["structure_and_function"] = foretold(sample, together)
+    strong, marked = {}, {}
+    with Crucible(max_seconds=30) as crucible:
+        for task in map(task_named, (*TASKS, UNSEEN_TASK)):
+            shown = [
+                fingerprints(crucible, of, task_, seeds).unflatten(0, (-1, seeds))
+                for of, task_ in (
+                    (sample, task),
+                    (sample, untrained(task)),
+                    (_written(EQUAL_PAIRS), task),
+                )
+            ]
+            document["tasks"][task.name] = on_task(task, *shown)
+            strong[task.name], marked[task.name] = emphasis(task, shown[0]), traits_of(task, shown[0])
+            print(f"{task.name}: {document['tasks'][task.name]['auc']}", flush=True)
+    made = [strong[name] for name in TASKS]
+    outputs = across_seeds(lambda a, b: alike([x[:, a] for x in made], [x[:, b] for x in made]), seeds)
+    document["together"] = together(sample, [marked[name] for name in TASKS])
+    document["together"]["auc"]["cka_emphasised"] = auc_interval(outputs)
+    suite = [marked[name] for name in suite_named(DEFAULT_SUITE) if name in marked]
+    document["suite"] = together(sample, suite)
+    document["structure_and_function"] = foretold(sample, outputs)
     return document
 
 
+def together(sample: Sequence[Blueprint], marked: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Return what the traits `[N, S, F]` of several tasks tell, from one seed each and from half of them."""
+    num_seeds = marked[0].shape[1]
+    one = across_seeds(lambda a, b: likeness([x[:, a] for x in marked], [x[:, b] for x in marked]), num_seeds)
+    several = []
+    for first in combinations(range(num_seeds), num_seeds // 2):
+        if 0 in first:
+            rest = [seed for seed in range(num_seeds) if seed not in first]
+            sides = ([x[:, list(side)].nanmean(dim=1) for x in marked] for side in (first, rest))
+            several.append(likeness(*sides).numpy())
+    return {
+        "auc": {"one_seed": auc_interval(one), f"{num_seeds // 2}_seeds": auc_interval(several)},
+        "same": quantiles(same(one)),
+        "different": quantiles(different(one)),
+        "called_same": {
+            name: [
+                {
+                    "threshold": threshold,
+                    "different": float((different(values) >= threshold).mean()),
+                    "same": float((same(values) >= threshold).mean()),
+                }
+                for threshold in THRESHOLDS
+            ]
+            for name, values in (("one_seed", one), (f"{num_seeds // 2}_seeds", several))
+        },
+        "confused": confused(sample, several),
+        **curve(one),
+    }
+
+
+def confused(sample: Sequence[Blueprint], matrices: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """Return the different blueprints that are most alike on average."""
+    mean = np.mean([(matrix + matrix.T) / 2 for matrix in matrices], axis=0)
+    rows, columns = np.triu_indices(len(sample), 1)
+    order = np.argsort(-mean[rows, columns])[:NUM_CONFUSED]
+    return [
+        {
+            "likeness": float(mean[row, column]),
+            "one": " ".join(sample[row].tokens),
+            "other": " ".join(sample[column].tokens),
+        }
+        for row, column in zip(rows[order], columns[order], strict=True)
+    ]
+
+
 def on_task(task: Task, prints: torch.Tensor, blank: torch.Tensor, twins: torch.Tensor) -> dict[str, Any]:
-    """Return the areas under the curve of every measure, and the distributions of the one in use."""
-    num_pairs, seeds = len(EQUAL_PAIRS), prints.shape[1]
-    strong, untrained_, written = (emphasis(task, x) for x in (prints, blank, twins))
+    """Return the areas under the curve of every measure, and the distributions of the two in use."""
+    seeds = prints.shape[1]
+    strong, marked = emphasis(task, prints), traits_of(task, prints)
     measured = {
         f"{measure.__name__}{suffix}": across_seeds(lambda a, b, m=measure, x=x: m(x[:, a], x[:, b]), seeds)
         for suffix, x in (("", prints), ("_emphasised", strong))
         for measure in (cka, rsa)
     }
-    used = measured["cka_emphasised"]
-    equal = across_seeds(lambda a, b: cka(written[:num_pairs, a], written[num_pairs:, b]), seeds)
-    before = across_seeds(lambda a, b: cka(untrained_[:, a], untrained_[:, b]), seeds)
-    noise = torch.randn(strong.shape, generator=torch.Generator().manual_seed(0))
-    independent = across_seeds(lambda a, b: cka(noise[:, a], noise[:, b]), seeds)
+    measured["likeness"] = across_seeds(lambda a, b: likeness([marked[:, a]], [marked[:, b]]), seeds)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(strong.shape, generator=generator)
+    made = {"used": prints, "before": blank, "twins": twins, "noise": noise}
+    outputs = {name: noise if name == "noise" else emphasis(task, x) for name, x in made.items()}
+    kinds = {name: traits_of(task, x) for name, x in made.items()}
     return {
         "auc": {name: auc_interval(values) for name, values in measured.items()},
         "trained": int(torch.isfinite(prints).all(dim=3).all(dim=2).sum()),
+        "cka": distributions(cka, outputs),
+        "likeness": distributions(lambda x, y: likeness([x], [y]), kinds),
+        "invariance": invariance(task, prints[:, 0]),
+        **curve(measured["likeness"]),
+    }
+
+
+def distributions(
+    measure: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], made: Mapping[str, torch.Tensor]
+) -> dict[str, Any]:
+    """Return how alike a measure finds the same, different, untrained and equal ones, and noise."""
+    num_pairs, seeds = len(EQUAL_PAIRS), made["used"].shape[1]
+    used, before, noise = (
+        across_seeds(lambda a, b, x=made[name]: measure(x[:, a], x[:, b]), seeds)
+        for name in ("used", "before", "noise")
+    )
+    twins = made["twins"]
+    equal = across_seeds(lambda a, b: measure(twins[:num_pairs, a], twins[num_pairs:, b]), seeds)
+    return {
         "same": quantiles(same(used)),
         "different": quantiles(different(used)),
         "equal_written_differently": quantiles(same(equal)),
         "auc_equal_against_different": auc(same(equal), different(used)),
         "untrained_same": quantiles(same(before)),
         "untrained_different": quantiles(different(before)),
-        "independent": quantiles(different(independent)),
-        "invariance": invariance(task, prints[:, 0]),
-        **curve(used),
+        "independent": quantiles(different(noise)),
     }
 
 
-def invariance(task: Task, x: torch.Tensor) -> dict[str, float]:
-    """Return by how much, at most, permuted channels, and a change of scale, move a similarity."""
+def invariance(task: Task, x: torch.Tensor) -> dict[str, dict[str, float]]:
+    """Return by how much, at most, permuted channels, and a change of scale, move CKA and likeness."""
     x = x[torch.isfinite(x).all(dim=2).all(dim=1)]
     order = torch.randperm(x.shape[2], generator=torch.Generator().manual_seed(0))
-    expected = cka(*(emphasised(x, task.probe(), task.input_width) for _ in range(2)))
     changes = {"permuted": x[:, :, order], "times_1000": 1000 * x, "over_1000": x / 1000}
+
+    def both(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = (emphasised(y, task.probe(), task.input_width) for y in (z, x))
+        kinds = (traits(y, task.probe(), task.input_width) for y in (z, x))
+        return cka(*outputs), likeness(*([kind] for kind in kinds))
+
+    expected = both(x)
     return {
-        name: (cka(*(emphasised(y, task.probe(), task.input_width) for y in (z, x))) - expected)
-        .abs()
-        .max()
-        .item()
+        name: {
+            measure: (found - true).abs().max().item()
+            for measure, found, true in zip(("cka", "likeness"), both(z), expected, strict=True)
+        }
         for name, z in changes.items()
     }
 
@@ -229,32 +284,9 @@ def foretold(sample: Sequence[Blueprint], together: Sequence[np.ndarray]) -> dic
 # -- sample and trainings ------------------------------------------------------------------------------------
 
 
-def draw_sample(num: int) -> list[Blueprint]:
-    """Return distinct blueprints, half of them human ones, half random, all of them causal at every step."""
-    rng = random.Random(11)
-    humans = [human.tokens for human in rng.sample(HUMAN_BLUEPRINTS, len(HUMAN_BLUEPRINTS))]
-    found: dict[str, Blueprint] = {}
-    while len(found) < num:
-        tokens = (
-            humans.pop() if humans and len(found) < num // 2 else random_program(rng, min_ops=2, max_ops=10)
-        )
-        blueprint = parse(tokens)
-        if not refusal(blueprint.graph, HEADS["step_likelihood"]):
-            found.setdefault(blueprint.id, blueprint)
-    return list(found.values())
-
-
 def untrained(task: Task) -> Task:
     """Return the task with steps that change nothing."""
     return replace(task, learning_rate=1e-12, epochs=1)
-
-
-def fingerprints(crucible: Crucible, sample: Sequence[Blueprint], task: Task, seeds: int) -> torch.Tensor:
-    """Return `[blueprints * seeds, P, D]`, blueprints outermost; NaN where a training failed."""
-    nothing = np.full((len(task.probe()), crucible.width), np.nan, np.float32)
-    found = crucible.evaluate(sample, [task], range(seeds), fingerprints=True)
-    prints = [r.fingerprint for evaluation in found for r in evaluation.results]
-    return torch.from_numpy(np.stack([nothing if x is None else x for x in prints]))
 
 
 def _written(couples: Sequence[tuple[str, str]]) -> list[Blueprint]:
@@ -267,6 +299,11 @@ def _written(couples: Sequence[tuple[str, str]]) -> list[Blueprint]:
 def emphasis(task: Task, x_NSPD: torch.Tensor) -> torch.Tensor:
     """Return `[N, S, P, D]` as redundancy compares them."""
     return emphasised(x_NSPD.flatten(0, 1), task.probe(), task.input_width).view_as(x_NSPD)
+
+
+def traits_of(task: Task, x_NSPD: torch.Tensor) -> torch.Tensor:
+    """Return `[N, S, F]`."""
+    return traits(x_NSPD.flatten(0, 1), task.probe(), task.input_width).unflatten(0, x_NSPD.shape[:2])
 
 
 def across_seeds(measure: Callable[[int, int], torch.Tensor], seeds: int) -> list[np.ndarray]:

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-COLOURS = {"xor": "#1b6ca8", "temporal": "#d98324", "markov_once": "#5a9e5d"}
+#: Of tasks, in their order.
+COLOURS = ("#1b6ca8", "#d98324", "#5a9e5d", "#8e6bb0")
 BLACK, GREY = "#222222", "#8a8a8a"
 #: Rows of the middle picture, from the top, with what the document calls them.
 ROWS = {
@@ -36,8 +37,9 @@ def draw(document: Mapping[str, Any], path: str | Path) -> None:
 
 
 def _draw_curves(axes: Axes, function: Mapping[str, Any]) -> None:
-    lines = [(n, t, t["auc"]["cka_emphasised"], COLOURS[n]) for n, t in function["tasks"].items()]
-    lines.append(("tasks together", function["together"], function["together"]["auc"]["one_seed"], BLACK))
+    coloured = zip(function["tasks"].items(), COLOURS, strict=False)
+    lines = [(n, t, t["auc"]["likeness"], colour) for (n, t), colour in coloured]
+    lines.append(("three together", function["together"], function["together"]["auc"]["one_seed"], BLACK))
     for name, found, area, colour in lines:
         label = f"{name} {area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]"
         axes.plot(found["false_positive_rate"], found["true_positive_rate"], color=colour, label=label)
@@ -48,15 +50,15 @@ def _draw_curves(axes: Axes, function: Mapping[str, Any]) -> None:
 
 
 def _draw_ranges(axes: Axes, tasks: Mapping[str, Any]) -> None:
-    for number, (name, found) in enumerate(tasks.items()):
-        places = [-row + 0.22 * (1 - number) for row in range(len(ROWS))]
-        spans = [found[key] for key in ROWS.values()]
-        axes.hlines(places, [s["q10"] for s in spans], [s["q90"] for s in spans], color=COLOURS[name], lw=2)
-        axes.plot([s["q50"] for s in spans], places, "o", color=COLOURS[name], markersize=5, label=name)
+    for number, ((name, found), colour) in enumerate(zip(tasks.items(), COLOURS, strict=False)):
+        places = [-row + 0.18 * (1.5 - number) for row in range(len(ROWS))]
+        spans = [found["likeness"][key] for key in ROWS.values()]
+        axes.hlines(places, [s["q10"] for s in spans], [s["q90"] for s in spans], color=colour, lw=2)
+        axes.plot([s["q50"] for s in spans], places, "o", color=colour, markersize=5, label=name)
     axes.set_yticks([-row for row in range(len(ROWS))], list(ROWS), fontsize=8.5)
-    axes.set(xlim=(-0.03, 1.03), xlabel="functional similarity")
+    axes.set(xlim=(-0.03, 1.03), xlabel="likeness of traits")
     axes.set_title("Median, and tenth to ninetieth percentile", fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower left")
 
 
 def _draw_identity(axes: Axes, structure: Mapping[str, Any]) -> None:

@@ -122,9 +122,8 @@ def test_a_machine_without_postgresql_is_told_why_and_measures_the_rest(
     run, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(benchmarks.library_server, "FOLDERS", (str(tmp_path),))
     # The command names its neighbours without their package, as a script does.
-    monkeypatch.setattr(sys.modules["library_server"], "FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(sys.modules["library_server"], "INSTALLED", tmp_path)
     out = tmp_path / "library.json"
     run("--rows", 50, "--folder", tmp_path, "--json", out)
     document = json.loads(out.read_text())

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import novelty
-from benchmarks.novelty import EQUAL_PAIRS, auc, auc_interval, curve, draw_sample, main, structure
+from benchmarks.novelty import EQUAL_PAIRS, auc, auc_interval, curve, main, structure
+from benchmarks.novelty_fit import FIT_SEED
+from benchmarks.novelty_sample import NUM_JUDGED, draw_sample
 from blueprints import parse
 
 
@@ -40,6 +42,12 @@ def test_the_sample_is_distinct_and_always_the_same() -> None:
     assert ids == [blueprint.id for blueprint in draw_sample(16)]
 
 
+def test_what_is_fitted_and_what_is_judged_share_no_blueprint() -> None:
+    judged = {blueprint.id for blueprint in draw_sample(NUM_JUDGED)}
+    fitted = draw_sample(24, seed=FIT_SEED, without=judged)
+    assert judged.isdisjoint({blueprint.id for blueprint in fitted})
+
+
 def test_equal_pairs_are_written_differently_in_every_sense() -> None:
     for one, other in EQUAL_PAIRS:
         assert parse(one.split()).id != parse(other.split()).id, (one, other)
@@ -55,16 +63,20 @@ def test_planted_isomorphs_are_all_found_and_nothing_else() -> None:
 
 def test_a_small_run_writes_document_and_picture(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(novelty, "TASKS", ("xor",))
-    monkeypatch.setattr(novelty, "times", partial(novelty.times, 48, 32, 64))
+    monkeypatch.setattr(novelty, "UNSEEN_TASK", "xor_distractors_4")
+    monkeypatch.setattr(novelty, "times", partial(novelty.times, 24, 16))
     out, picture = tmp_path / "novelty.json", tmp_path / "novelty.png"
     monkeypatch.setattr("sys.argv", f"novelty --num 8 --pairs 50 --json {out} --figure {picture}".split())
     assert main() == 0
     document = json.loads(out.read_text())
-    assert set(document["function"]["tasks"]) == {"xor"}
+    assert set(document["function"]["tasks"]) == {"xor", "xor_distractors_4"}
     assert document["function"]["tasks"]["xor"]["trained"] == 8 * 4
-    assert max(document["function"]["tasks"]["xor"]["invariance"].values()) < 1e-5
-    assert document["function"]["tasks"]["xor"]["independent"]["q90"] < 0.1
-    assert document["times"]["cka"]["wall_s"] > 0
+    for moved in document["function"]["tasks"]["xor"]["invariance"].values():
+        assert moved["cka"] < 1e-3
+        assert moved["likeness"] < 1e-3
+    assert document["function"]["tasks"]["xor"]["cka"]["independent"]["q90"] < 0.1
+    assert len(document["function"]["together"]["confused"]) == novelty.NUM_CONFUSED
+    assert document["times"]["greatest_error"] < 2e-5
     assert picture.stat().st_size > 10_000
 
 
