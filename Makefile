@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
+EXTRAS := train,interop,api,expand,llm,postgres,notebook,backup,dev
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +20,7 @@ PROCESSES := --numprocesses=logical --maxprocesses=4 --dist=worksteal
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format tree goldens reference evidence bench audit
+.PHONY: help setup train browse test lint format tree goldens reference evidence bench audit
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -36,9 +37,9 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "setup: $(PYTHON) has no venv module (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "setup: creating $(VENV) with `$(PYTHON) --version`"
 	@$(PYTHON) -m venv $(VENV)
-	@echo "setup: installing tamiyo[train,interop,dev] at the versions of constraints.txt (about 2 GB, some minutes)"
+	@echo "setup: installing tamiyo[$(EXTRAS)] at the versions of constraints.txt (about 2 GB, some minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable ".[train,interop,dev]"
+		--constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $(STAMP)
 
 # The installation built the native engine already where it could; this builds it anew when its sources changed.
@@ -50,6 +51,9 @@ $(NATIVE): $(STAMP) setup.py $(wildcard crucible/engines/native/src/*)
 train: setup  ## train an Architect; settings as ARGS="seed=1 budget.generations=3"
 	@echo "train: scripts/train_architect.py $(ARGS)"
 	@$(BIN)/python scripts/train_architect.py $(ARGS)
+
+browse: setup  ## the library in a browser; another as ARGS="--library runs/first"
+	@$(BIN)/tamiyo browse $(ARGS)
 
 test: setup  ## run the tests, with a coverage floor; a part as PYTEST_ARGS=tests/test_house.py
 	@echo "test: pytest $(COVERAGE) $(PROCESSES) $(PYTEST_ARGS)"

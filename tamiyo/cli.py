@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blueprints import (
-    LANGUAGE,
     Blueprint,
     BlueprintError,
-    Language,
     TamiyoError,
     emit,
     flops,
@@ -23,12 +21,13 @@ from blueprints import (
 )
 from blueprints.explanations import EXPLANATIONS, explanation
 from blueprints.repair import repair
+from tamiyo.cli_browse import add_browse
+from tamiyo.cli_expand import add_expand
 from tamiyo.cli_library import add_library
 
 if TYPE_CHECKING:
-    from crucible.evaluation import MeasuredLatency, TaskResult
     from hall_of_fame.library import Library
-    from hall_of_fame.records import Entry, EvaluationRecord, RunRecord
+    from hall_of_fame.records import Entry
 
 #: Where runs lie when no library is named.
 RUNS = Path("runs")
@@ -106,12 +105,14 @@ def doctor(options: argparse.Namespace) -> int:
 
 def list_(options: argparse.Namespace) -> int:
     """Print the best blueprints of a library."""
+    from tamiyo import cli_tables
+
     with _opened(options) as library:
         entries = library.list(options.top, stage=options.stage, status=options.status, view=options.view)
     if options.json:
         _print_json([_row(entry) for entry in entries])
     elif entries:
-        _print_table(entries)
+        cli_tables.show(cli_tables.entries_table(entries))
     else:
         print("no blueprint has been trained well yet" if options.status is None else f"no {options.status}")
     return 0
@@ -132,25 +133,25 @@ def prove(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print everything on record about one blueprint."""
+    from tamiyo import cli_show
+
     with _opened(options) as library:
-        entry = library.get(options.id)
-        evaluations = library.store.evaluations(entry.id)
-        run = library.store.run(entry.run_id)
-    assert run is not None, "a blueprint on record belongs to a run on record"
-    blueprint = _parsed(entry)
+        found = cli_show.gather(library, options.id)
+    blueprint = _parsed(found.entry)
     if options.json:
-        _print_json({**_row(entry), "graph": str(blueprint.graph), **_provenance(run, evaluations)})
+        row = {**_row(found.entry), "graph": str(blueprint.graph)}
+        _print_json({**row, **cli_show.shown_json(found)})
     else:
-        print("\n".join(_described(entry, blueprint, run, evaluations)))
+        cli_show.print_shown(found, blueprint)
     return 0
 
 
 def compare(options: argparse.Namespace) -> int:
     """Print two blueprints side by side."""
-    from tamiyo import cli_compare
+    from tamiyo import cli_compare, comparing
 
     with _opened(options) as library:
-        found = cli_compare.compare(library, options.id, options.other)
+        found = comparing.compare(library, options.id, options.other)
     if options.json:
         _print_json(cli_compare.comparison_json(found))
     else:
@@ -188,9 +189,12 @@ def _opened(options: argparse.Namespace) -> "Iterator[Library]":
     """Give the library that is asked for: by option, by environment, or the newest run's."""
     from hall_of_fame.library import Library
 
-    named = options.library or os.environ.get(LIBRARY_VARIABLE) or _newest_library()
-    with Library.open(named) as library:
+    with Library.open(_named(options)) as library:
         yield library
+
+
+def _named(options: argparse.Namespace) -> str:
+    return options.library or os.environ.get(LIBRARY_VARIABLE) or _newest_library()
 
 
 def _newest_library() -> str:
@@ -205,21 +209,9 @@ def _newest_library() -> str:
 
 
 def _parsed(entry: "Entry") -> Blueprint:
-    """Return the blueprint of an entry, under the language of this version of the package.
+    from tamiyo.reading import readable
 
-    Its run may have allowed larger programs than the default language does, so budgets do not count here.
-    """
-    try:
-        blueprint = parse(entry.tokens, Language(max_length=1 << 20, max_flops=1 << 60))
-        problem = "" if blueprint.id == entry.id else f"its tokens now spell {blueprint.id[:12]}"
-    except BlueprintError as error:
-        problem = str(error)
-    if problem:
-        raise CommandError(
-            f"{entry.id[:12]} was written in language {entry.language_version[:12]}, this is "
-            f"{LANGUAGE.version_hash[:12]}: {problem}; use the version of the package that found it"
-        )
-    return blueprint
+    return readable(entry.id, entry.tokens, entry.language_version)
 
 
 def _row(entry: "Entry") -> dict[str, Any]:
@@ -229,116 +221,16 @@ def _row(entry: "Entry") -> dict[str, Any]:
     return {**asdict(entry), **standing_json(entry), "scores": entry.scores}
 
 
-def _provenance(run: "RunRecord", evaluations: "Sequence[EvaluationRecord]") -> dict[str, Any]:
-    return {"run": asdict(run), "evaluations": [asdict(record) for record in evaluations]}
-
-
 def _print_json(value: Any) -> None:
     from hall_of_fame.database import dump_json
 
     print(dump_json(value, indent=2))
 
 
-def _print_table(entries: "Sequence[Entry]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    tasks = list(dict.fromkeys(task for entry in entries for task in entry.scores))
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("#", "id", "status"):
-        table.add_column(name, no_wrap=True)
-    for name in ("proof", "shrinkage", "performance", *tasks, "seeds", "reward", "parameters", "us"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("tokens", overflow="fold")
-    for entry in entries:
-        scores, proof = entry.scores, entry.standing.proof
-        table.add_row(
-            str(entry.rank),
-            entry.id[:12],
-            entry.standing.status,
-            _number(proof and proof.mean),
-            _number(proof and proof.shrinkage, "+.3f"),
-            _number(entry.performance),
-            *(_number(scores.get(task)) for task in tasks),
-            str(max(score.num_seeds for score in entry.tasks)),
-            _number(entry.reward),
-            _number(entry.num_parameters, ",d"),
-            _number(entry.latency_us, ".1f"),
-            " ".join(entry.tokens),
-        )
-    console = Console()
-    Console(width=console.width if console.is_terminal else 160).print(table)
-
-
-def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _latency(latency: "MeasuredLatency") -> str:
-    return (
-        f"{latency.median_us:.1f} us, interquartile range {latency.spread_us:.1f}, {latency.ratio:.2f} times "
-        f"the reference's {latency.reference_us:.1f} (width {latency.width}, {latency.device})"
-    )
-
-
-def _described(
-    entry: "Entry", blueprint: Blueprint, run: "RunRecord", evaluations: "Sequence[EvaluationRecord]"
-) -> list[str]:
-    """Return the lines that `show` prints."""
-    from tamiyo.cli_proofs import lineage_line, standing_lines
-
-    lines = [
-        f"id           {entry.id}",
-        f"tokens       {' '.join(entry.tokens)}",
-        "",
-        str(blueprint.graph),
-        "",
-        f"performance  {entry.performance:.3f} (0 at chance, 1 perfect, mean over tasks times gates)",
-        f"reward       {_number(entry.reward)} at best",
-        f"parameters   {_number(entry.num_parameters, ',d')}",
-        f"FLOPs        {_number(entry.flops, ',d')}",
-        f"latency      {_number(entry.latency_us, '.1f')} us predicted",
-        *(f"  measured   {_latency(latency)}" for latency in entry.measured),
-        *standing_lines(entry.standing),
-    ]
-    for score in entry.tasks:
-        lines.append(
-            f"{score.task:<12} {score.mean:.3f} +- {score.std:.3f}, {score.low:.3f} to {score.high:.3f} over "
-            f"{score.num_seeds} training{'' if score.num_seeds == 1 else 's'}, {score.num_ok} ok"
-        )
-    for record in evaluations:
-        result = record.result
-        lines.append(
-            f"  {record.task_key} seed {result.seed}: {_outcome(result)}  "
-            f"[{record.engine_id}, run {record.run_id}, generation {record.generation}]"
-        )
-    return [
-        *lines,
-        f"found by     run {run.id}, generation {entry.generation}, seed {run.seed}, {run.created}",
-        lineage_line(entry.lineage),
-        f"code         {run.code_version or 'not recorded'}, language {run.language_version[:12]}",
-        f"reproduce    {run.command or 'not recorded'}",
-    ]
-
-
-def _outcome(result: "TaskResult") -> str:
-    """Return how one training ended, and what a graft gained and spoilt."""
-    if result.status != "ok":
-        return f"{result.status} {result.reason}".strip()
-    parts = [f"{result.score:.3f}"]
-    if result.gain is not None:
-        parts.append(f"gain {result.gain:+.3f}")
-    if result.gain_over_rival is not None:
-        parts.append(f"over the perceptron {result.gain_over_rival:+.3f}")
-    if result.retention_rise is not None:
-        parts.append(f"old loss {result.retention_rise:+.2%}")
-    return ", ".join([*parts, result.reason] if result.reason else parts)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tamiyo",
-        description="Check programs and this machine; list, prove, show and export what runs found.",
+        description="Check programs and this machine; list, prove, show, expand and export what runs found.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
@@ -404,6 +296,8 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--force", action="store_true", help="replace the file if it exists")
     exporting.add_argument("--json", action="store_true", help="print a JSON object")
 
+    add_browse(verbs, _named)
+    add_expand(verbs, _with_library, _opened)
     add_library(verbs, _with_library, _opened)
     return parser
 

@@ -100,6 +100,21 @@ def audit(options: argparse.Namespace) -> int:
     return 1 if changed else 0
 
 
+def upgrade(options: argparse.Namespace) -> int:
+    """Bring a library that an earlier version has written up to date, as all do that may write."""
+    from hall_of_fame.schema import HEAD
+
+    with options.opened(options) as library:
+        [*_, last] = library.store.audit_trail() or [None]
+        name = library.store.name
+    note = last.note if last is not None and last.verb == "upgrade" else ""
+    if options.json:
+        _print_json({"library": name, "schema": HEAD, "note": note})
+    else:
+        print(f"{name} has schema {HEAD}, the newest{f' (last change: {note})' if note else ''}")
+    return 0
+
+
 def add_library(verbs: Any, with_library: Callable[..., argparse.ArgumentParser], opened: Any) -> None:
     """Add the verb `library` to a parser of verbs.
 
@@ -108,7 +123,9 @@ def add_library(verbs: Any, with_library: Callable[..., argparse.ArgumentParser]
         with_library: adds a verb that reads the library which `--library` names.
         opened: gives that library, as a context.
     """
-    own = verbs.add_parser("library", help="back up, restore, merge, export and import whole libraries")
+    own = verbs.add_parser(
+        "library", help="back up, restore, merge, export, import and upgrade whole libraries"
+    )
     own.set_defaults(opened=opened)
     below = own.add_subparsers(dest="library_verb", required=True, metavar="COMMAND")
 
@@ -124,8 +141,10 @@ def add_library(verbs: Any, with_library: Callable[..., argparse.ArgumentParser]
         parser.add_argument("--force", action="store_true", help="replace the file if it exists")
 
     restoring = below.add_parser("restore", help="make the library that a file holds; all or nothing")
-    importing = below.add_parser("import", help="add what a file holds to a library; all or nothing")
-    merging = below.add_parser("merge", help="unite libraries in another one; all or nothing")
+    importing = below.add_parser(
+        "import", help="add what a file holds to a library; interrupted, run it again"
+    )
+    merging = below.add_parser("merge", help="unite libraries in another one; interrupted, run it again")
     for parser, command, text in (
         (restoring, restore, "a new file, or an empty database's URL"),
         (importing, import_, "a run, its library.db or a database URL"),
@@ -138,6 +157,7 @@ def add_library(verbs: Any, with_library: Callable[..., argparse.ArgumentParser]
         _add_passphrase(parser, f"open it with the first line of this file (default: ${PASSPHRASE_VARIABLE})")
     merging.add_argument("sources", nargs="+", metavar="LIBRARY", help="runs, library.db files or URLs")
 
+    with_library(below, "upgrade", upgrade, "bring one of an earlier version up to date; all or nothing")
     auditing = with_library(below, "audit", audit, "who wrote what, and when")
     auditing.add_argument("--run", metavar="RUN", help="only what was written for this run")
     for name, parser in below.choices.items():
@@ -183,6 +203,9 @@ def _tell_merged(options: argparse.Namespace, merged: "Merged", into: str) -> in
 
     for notice in merged.notices:
         print(f"tamiyo {options.verb}: {notice}", file=sys.stderr)
+    if num := merged.added.get("expansions"):
+        told = f"came with {num} expansions; their commits stay in expansions.git beside the first library"
+        print(f"tamiyo {options.verb}: {told} (docs/expansion.md says how to bring them)", file=sys.stderr)
     into = without_passwords(into)
     if options.json:
         _print_json({"library": into, **asdict(merged)})

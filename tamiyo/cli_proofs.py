@@ -1,7 +1,7 @@
-"""`tamiyo prove`, and what `list` and `show` say of proofs and lineage; leaves proving to reproving.py."""
+"""`tamiyo prove`, and what rows of JSON say of proofs; leaves proving to reproving.py."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from curricula.curriculum import Curriculum
     from curricula.task import Task
     from hall_of_fame.library import Library
-    from hall_of_fame.records import Entry, GenerationRecord, Lineage, Proof, Standing, TaskProof
+    from hall_of_fame.records import Entry, GenerationRecord, Proof
     from tamiyo.config import Config
     from tamiyo.reproving import Reprover
 
@@ -28,16 +28,7 @@ def prove(library: "Library", options: argparse.Namespace) -> "list[Proof]":
 
     They are proved as the run's own configuration says, on the tasks of its last generation.
     """
-    from tamiyo.reproving import build_reprover
-
-    config, last = _run_to_prove(library, options.run)
-    curriculum = config.curriculum.build()
-    language = Language(
-        ops=LANGUAGE.ops, max_length=config.language.max_length, max_flops=config.language.max_flops
-    )
-    with _crucible(config, language, options.workers) as crucible:
-        reprover = build_reprover(config, curriculum, crucible, library.store, last.run_id, language)
-        tasks = _tasks(curriculum, last, reprover)
+    with opened_reprover(library, options.run, options.workers) as (reprover, tasks, last):
         chosen = reprover.selected(tasks)[: options.top * options.stride : options.stride]
         proofs = [
             reprover.prove(candidate, tasks, last.generation)
@@ -45,6 +36,23 @@ def prove(library: "Library", options: argparse.Namespace) -> "list[Proof]":
             if not candidate.is_proved
         ]
     return [proof for proof in proofs if proof is not None]
+
+
+@contextmanager
+def opened_reprover(
+    library: "Library", run_id: str | None, workers: int | None
+) -> "Iterator[tuple[Reprover, Sequence[Task], GenerationRecord]]":
+    """Give who proves a run's candidates, the newest run's unless named, its tasks and last generation."""
+    from tamiyo.reproving import build_reprover
+
+    config, last = _run_to_prove(library, run_id)
+    curriculum = config.curriculum.build()
+    language = Language(
+        ops=LANGUAGE.ops, max_length=config.language.max_length, max_flops=config.language.max_flops
+    )
+    with _crucible(config, language, workers) as crucible:
+        reprover = build_reprover(config, curriculum, crucible, library.store, last.run_id, language)
+        yield reprover, _tasks(curriculum, last, reprover), last
 
 
 def standing_json(entry: "Entry") -> dict[str, Any]:
@@ -71,44 +79,6 @@ def proof_line(proof: "Proof") -> str:
         f"{proof.rank:>4}  {proof.blueprint_id[:12]}  {proof.verdict:<7}  {proof.mean:.3f} "
         f"[{proof.low:.3f}, {proof.high:.3f}] after {proof.search_score:.3f} in the search  {proof.reason}"
     ).rstrip()
-
-
-def standing_lines(standing: "Standing") -> list[str]:
-    """Return the lines that say where a blueprint stands, and its proof."""
-    reason = f": {standing.reason}" if standing.reason else ""
-    lines = [f"status       {standing.status}{reason}"]
-    proof = standing.proof
-    if proof is None:
-        return lines
-    lines += [
-        f"proof        {proof.mean:.3f}, 95 % interval {proof.low:.3f} to {proof.high:.3f}; the identity has "
-        f"{proof.floor:.3f}",
-        f"  search     {proof.search_score:.3f} over {proof.search_trainings} trainings, rank {proof.rank}; "
-        f"shrinkage {proof.shrinkage:+.3f} ({proof.search_score - proof.mean_as_searched:+.3f} at the "
-        "search's learning rates)",
-        *(f"  {_task_line(task)}" for task in proof.tasks),
-    ]
-    if proof.nearest is not None:
-        lines.append(f"  nearest    {proof.nearest[:12]}, CKA {proof.similarity:.3f}")
-    if proof.supersedes:
-        lines.append(f"  supersedes {', '.join(id_[:12] for id_ in proof.supersedes)}")
-    return [*lines, f"  protocol   {proof.protocol}, after generation {proof.generation}, {proof.created}"]
-
-
-def lineage_line(lineage: "Lineage") -> str:
-    """Return the line that says how a blueprint came about."""
-    made = f", from {', '.join(id_[:12] for id_ in lineage.parents)}" if lineage.parents else ""
-    return f"strategy     {lineage.strategy or 'not recorded'}{made}"
-
-
-def _task_line(task: "TaskProof") -> str:
-    name = f"{task.task}{' (held out)' if task.held_out else ''}"
-    if task.reason:
-        return f"{name}: not asked, {task.reason}"
-    return (
-        f"{name}: {task.mean:.3f}, {task.low:.3f} to {task.high:.3f} over {task.num_seeds} seeds at "
-        f"{task.factor:g} times the task's learning rate"
-    )
 
 
 def _run_to_prove(library: "Library", run_id: str | None) -> "tuple[Config, GenerationRecord]":

@@ -37,7 +37,7 @@ FIRST_PROOF_SEED = 2_000_000_000
 #: Largest seed of a run: its training seeds stay below those of proofs.
 MAX_SEED = FIRST_PROOF_SEED // SEEDS_A_RUN - 1
 #: Environment variables of that prefix that are not settings: of the test suite, and of the command line.
-_NOT_SETTINGS = ("TAMIYO_TEST_", "TAMIYO_LIBRARY")
+_NOT_SETTINGS = ("TAMIYO_TEST_", "TAMIYO_LIBRARY", "TAMIYO_PASSPHRASE")
 
 
 class ConfigError(TamiyoError):
@@ -275,8 +275,8 @@ class LibraryConfig:
         seeds: fresh seeds at each learning rate; a 95 % interval is given over them.
         rates: learning rates tried, in multiples of the task's own, of which 1 is one.
         held_out: tasks that entrants are shown beside those of the search; those of the search are left out.
-        max_similarity: an entrant's representation is less alike to every other entrant's (debiased CKA), or
-            it is better than those it resembles and takes their place.
+        max_similarity: an entrant is less likely to be of one kind with every other entrant (their likeness,
+            `hall_of_fame/traits.py`), or it is better than those it resembles and takes their place.
     """
 
     every: int = 5
@@ -284,7 +284,7 @@ class LibraryConfig:
     seeds: int = 5
     rates: tuple[float, ...] = (0.3, 1.0, 3.0)
     held_out: tuple[str, ...] = ("xor_distractors_4", "delayed_xor", "markov_once")
-    max_similarity: float = 0.95
+    max_similarity: float = 0.82
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "every")
@@ -369,14 +369,19 @@ def load_config(overrides: Sequence[str], environ: Mapping[str, str], base: Conf
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    merged = {_key(text): text for text in [*_from_environment(environ), *overrides]}
+    given = _from_environment(environ)
+    merged = {_key(text): text for text in [*given.values(), *overrides]}
     ConfigStore.instance().store("defaults", _plain(asdict(base or Config())))
     name = "resume" if base else "train"
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             composed = compose(name, list(merged.values()))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        told = " ".join(str(error).split())
+        used = {name: key for name, text in given.items() if merged[key := _key(text)] == text}
+        guilty = [name for name, key in used.items() if f"'{key}'" in told]
+        origin = f"; it is set by {', '.join(guilty)} in the environment" if guilty else ""
+        raise ConfigError(told + origin) from error
     return _build(Config, OmegaConf.to_container(composed, resolve=True), "")
 
 
@@ -411,13 +416,13 @@ def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~")
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[str]:
-    """Return overrides for the settings among environment variables; `__` stands for a dot."""
-    return [
-        f"{name.removeprefix(ENVIRONMENT_PREFIX).lower().replace('__', '.')}={value}"
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the override of each setting among environment variables; `__` stands for a dot."""
+    return {
+        name: f"{name.removeprefix(ENVIRONMENT_PREFIX).lower().replace('__', '.')}={value}"
         for name, value in sorted(environ.items())
         if is_setting(name)
-    ]
+    }
 
 
 def is_setting(name: str) -> bool:

@@ -23,7 +23,8 @@ from curricula.task import Task
 from curricula.user_tasks import source_hash
 from curricula.weights import counted_weights
 from hall_of_fame.records import Snapshot, TaskRecord
-from hall_of_fame.similarity import emphasised, redundancy
+from hall_of_fame.redundancy import redundancy
+from hall_of_fame.similarity import emphasised
 from hall_of_fame.store import Store
 from hall_of_fame.structure import features, similarity
 
@@ -164,9 +165,11 @@ class Judge:
             self.hall_of_fame_size, keys, run_id=self.run_id, engine_id=engine_id, weights=weights
         )
         evidence = self._evidence(blueprints, tasks, known, trained)
+        # One whose seeds are all spent brings no evidence at all any more, so it is redundant too.
         spent = blueprints.keys() - trained.keys()
-        redundancies = self._redundancies(list(evidence.values()), tasks, snapshot, spent)
-        verdicts = self._verdicts(programs, parsed, evidence, redundancies, tasks, known)
+        told, width = list(evidence.values()), self.crucible.width
+        redundancy_of = redundancies(told, tasks, snapshot, width=width, known=spent)
+        verdicts = self._verdicts(programs, parsed, evidence, redundancy_of, tasks, known)
         clock.lap("reward")
         before = self._best_rewards(verdicts)
         results = {id_: evidence[id_].results for id_ in before}
@@ -176,7 +179,7 @@ class Judge:
         if fresh:
             trained |= {id_: [*trained.get(id_, ()), *new] for id_, new in fresh.items()}
             evidence = self._evidence(blueprints, tasks, known, trained)
-            verdicts = self._verdicts(programs, parsed, evidence, redundancies, tasks, known)
+            verdicts = self._verdicts(programs, parsed, evidence, redundancy_of, tasks, known)
         clock.lap("reward")
         return Judgement(
             verdicts=tuple(verdicts),
@@ -247,32 +250,6 @@ class Judge:
         ranked = sorted(first, key=lambda id_: -first[id_])
         return {id_: first[id_] for id_ in ranked[: round(self.reseed_share * len(ranked))]}
 
-    def _redundancies(
-        self, evaluations: Sequence[Evaluation], tasks: Sequence[Task], snapshot: Snapshot, spent: Set[str]
-    ) -> dict[str, float]:
-        """Return, for each distinct blueprint, 1 if the hall of fame holds it, else its nearest in function.
-
-        One whose seeds are all `spent` brings no evidence at all any more, so it is redundant too.
-        """
-        if not evaluations:
-            return {}
-        candidates, hall = [], []
-        for task in tasks:
-            nothing = np.full((len(task.probe()), self.crucible.width), np.nan, np.float32)
-            known = snapshot.fingerprints.get(task.name, {})
-            prints = [_fingerprint(evaluation, task, nothing) for evaluation in evaluations]
-            prints += [known.get(entry.id, nothing) for entry in snapshot.entries]
-            seen = emphasised(torch.from_numpy(np.stack(prints)), task.probe(), task.input_width)
-            candidates.append(seen[: len(evaluations)])
-            hall.append(seen[len(evaluations) :])
-        values = redundancy(
-            [evaluation.blueprint_id for evaluation in evaluations],
-            candidates,
-            known_ids=snapshot.ids | spent,
-            snapshot=hall,
-        )
-        return {e.blueprint_id: value for e, value in zip(evaluations, values, strict=True)}
-
     def _likenesses(self, blueprints: Mapping[str, Blueprint], snapshot: Snapshot) -> dict[str, float]:
         """Return how alike in structure the nearest entry of the hall of fame is, by id; none without one."""
         if not blueprints or not snapshot.entries:
@@ -286,13 +263,13 @@ class Judge:
         programs: Sequence[Tokens],
         parsed: Sequence[Blueprint | BlueprintError],
         evidence: dict[str, Evaluation],
-        redundancies: dict[str, float],
+        redundancy_of: dict[str, float],
         tasks: Sequence[Task],
         known: dict[str, list[TaskResult]],
     ) -> list[Verdict]:
         seen: set[str] = set()
         return [
-            self._verdict(tokens, result, evidence, redundancies, tasks, known, seen)
+            self._verdict(tokens, result, evidence, redundancy_of, tasks, known, seen)
             for tokens, result in zip(programs, parsed, strict=True)
         ]
 
@@ -301,7 +278,7 @@ class Judge:
         tokens: Tokens,
         parsed: Blueprint | BlueprintError,
         evidence: dict[str, Evaluation],
-        redundancies: dict[str, float],
+        redundancy_of: dict[str, float],
         tasks: Sequence[Task],
         known: dict[str, list[TaskResult]],
         seen: set[str],
@@ -314,7 +291,7 @@ class Judge:
         breakdown = reward(
             evaluation,
             tasks,
-            redundancy=redundancies[parsed.id] if is_first else 1.0,
+            redundancy=redundancy_of[parsed.id] if is_first else 1.0,
             weights=self.weights,
             bounds=self.bounds,
             task_weights=self.task_weights,
@@ -341,6 +318,38 @@ def task_records(tasks: Sequence[Task], width: int) -> tuple[TaskRecord, ...]:
         TaskRecord.of(task, **settings, **({"source": source} if (source := source_hash(task)) else {}))
         for task in tasks
     )
+
+
+def redundancies(
+    evaluations: Sequence[Evaluation],
+    tasks: Sequence[Task],
+    snapshot: Snapshot,
+    *,
+    width: int,
+    known: Set[str] = frozenset(),
+) -> dict[str, float]:
+    """Return, for each distinct blueprint, 1 if the hall of fame holds it, else its nearest in function.
+
+    Evaluations come with fingerprints in a host of `width`; what is `known` besides counts as held too.
+    """
+    if not evaluations:
+        return {}
+    candidates, hall = [], []
+    for task in tasks:
+        nothing = np.full((len(task.probe()), width), np.nan, np.float32)
+        recorded = snapshot.fingerprints.get(task.name, {})
+        prints = [_fingerprint(evaluation, task, nothing) for evaluation in evaluations]
+        prints += [recorded.get(entry.id, nothing) for entry in snapshot.entries]
+        seen = emphasised(torch.from_numpy(np.stack(prints)), task.probe(), task.input_width)
+        candidates.append(seen[: len(evaluations)])
+        hall.append(seen[len(evaluations) :])
+    values = redundancy(
+        [evaluation.blueprint_id for evaluation in evaluations],
+        candidates,
+        known_ids=snapshot.ids | known,
+        snapshot=hall,
+    )
+    return {e.blueprint_id: value for e, value in zip(evaluations, values, strict=True)}
 
 
 def _fingerprint(evaluation: Evaluation, task: Task, nothing: np.ndarray) -> np.ndarray:

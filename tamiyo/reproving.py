@@ -3,8 +3,8 @@
 What a search found best is partly what was luckiest (the winner's curse). A candidate is therefore trained
 from fresh seeds at several learning rates; on each task the rate that does best on validation data counts,
 and its test scores are the proof. It enters when the interval of its mean begins above the identity's score,
-and when its trained representation is unlike every entrant's, or it is better than those it resembles. Only
-then does it sit the held-out tasks. No reward depends on a proof.
+and when the traits of its representations are unlike any entrant's, or it is better than those it resembles.
+Only then does it sit the held-out tasks. No reward depends on a proof.
 """
 
 import hashlib
@@ -30,17 +30,19 @@ from curricula.suites import task_named
 from curricula.task import Task
 from hall_of_fame.proofs import ProofBook, standings
 from hall_of_fame.records import EvaluationRecord, Proof, Selected, TaskProof
-from hall_of_fame.similarity import cka
 from hall_of_fame.store import Store
+from hall_of_fame.traits import likeness, traits
 from tamiyo.config import FIRST_PROOF_SEED, Config
 from tamiyo.intervals import student_t
 from tamiyo.judging import task_records
 
 #: Counts changes of the protocol that its settings do not show.
-VERSION = 1
+VERSION = 2
 
 #: Results of one blueprint by task, then by multiple of the learning rate, in the order of the seeds.
 _Results = Mapping[Task, Mapping[float, Sequence[TaskResult]]]
+#: Traits of one blueprint by the key of a task; none where no representation is finite.
+_Traits = Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +148,12 @@ class Reprover:
         score = self._score(blueprint, chosen)
         searched = self._searched(blueprint, tasks)
         fingerprint = _fingerprint(chosen[tasks[-1]])
+        marked = {
+            key: mean_traits(task, chosen[task]) for key, task in zip(self.keys(tasks), tasks, strict=True)
+        }
         while True:
             found = self.book.proofs()
-            verdict = self._verdict(blueprint.id, score, fingerprint, tasks, found)
+            verdict = self._verdict(blueprint.id, score, marked, tasks, found)
             if verdict.verdict == "entered" and not results.keys() >= set(self.held_out):
                 results = {**results, **self._train(blueprint, self.held_out, progress)}
             proof = Proof(
@@ -159,12 +164,12 @@ class Reprover:
                 generation=generation,
                 created=datetime.now(UTC).isoformat(timespec="microseconds"),
                 rank=candidate.rank,
-                search_score=self._term(blueprint, searched),
+                search_score=self.term(blueprint, searched),
                 search_trainings=sum(map(len, searched.values())),
                 mean=score.mean,
                 low=score.low,
                 high=score.high,
-                mean_as_searched=self._term(
+                mean_as_searched=self.term(
                     blueprint, {task: of[1.0] for task, of in results.items() if task in tasks}
                 ),
                 floor=self._floor(tasks),
@@ -196,7 +201,7 @@ class Reprover:
         own = [record for record in self.store.evaluations(blueprint.id) if record.run_id == self.run_id]
         return {task: _of_key(own, key) for task, key in zip(tasks, self.keys(tasks), strict=True)}
 
-    def _term(self, blueprint: Blueprint, results: Mapping[Task, Sequence[TaskResult]]) -> float:
+    def term(self, blueprint: Blueprint, results: Mapping[Task, Sequence[TaskResult]]) -> float:
         """Return the task term of the reward for these results; 0 where a task refuses the blueprint."""
         evaluation = Evaluation(
             blueprint_id=blueprint.id,
@@ -211,10 +216,10 @@ class Reprover:
     def _score(self, blueprint: Blueprint, results: Mapping[Task, Sequence[TaskResult]]) -> Bounded:
         """Return the task term of all seeds, with the interval from the terms of single ones."""
         single = [
-            self._term(blueprint, {task: [of_task[i]] for task, of_task in results.items()})
+            self.term(blueprint, {task: [of_task[i]] for task, of_task in results.items()})
             for i in range(len(self.seeds))
         ]
-        return bounded(single, self._term(blueprint, results))
+        return bounded(single, self.term(blueprint, results))
 
     def _floor(self, tasks: Sequence[Task]) -> float:
         """Return the identity's score, proved likewise once a process."""
@@ -222,21 +227,21 @@ class Reprover:
         if key not in self._floors:
             results = self._train(IDENTITY, tasks, None)
             chosen = {task: by_rate[_best_rate(by_rate)] for task, by_rate in results.items()}
-            self._floors[key] = self._term(IDENTITY, chosen)
+            self._floors[key] = self.term(IDENTITY, chosen)
         return self._floors[key]
 
     def _verdict(
         self,
         blueprint_id: str,
         score: Bounded,
-        fingerprint: np.ndarray | None,
+        marked: _Traits,
         tasks: Sequence[Task],
         found: Iterable[Proof],
     ) -> Verdict:
         """Say whether a candidate enters beside the entrants that `found` makes.
 
-        Entrants compare by their representations of one task's probe set, the last of the search; and by
-        their scores where they were proved on the same tasks with the same weights.
+        Entrants compare by the traits of their representations on the tasks that both were searched on, the
+        last of this search among them; and by their scores where all tasks and weights are the same.
         """
         floor = self._floor(tasks)
         if score.low <= floor:
@@ -244,7 +249,7 @@ class Reprover:
                 verdict="refused",
                 reason=f"its interval begins at {score.low:.3f}, not above the identity's {floor:.3f}",
             )
-        if fingerprint is None:
+        if not any(marked.values()):
             return Verdict(verdict="refused", reason="its representation is not finite")
         exam = self.settings(tasks)["tasks"]
         probe = exam[-1][0]
@@ -254,7 +259,8 @@ class Reprover:
             if standing.status == "entrant" and standing.proof is not None and id_ != blueprint_id
         }
         entrants = {id_: proof for id_, proof in entrants.items() if proof.settings["tasks"][-1][0] == probe}
-        alike = self._similarities(fingerprint, entrants)
+        known = self._traits(entrants, tasks[-1])
+        alike = {id_: _likeness(marked, of_entrant) for id_, of_entrant in known.items()}
         if not alike:
             return Verdict(verdict="entered")
         nearest = max(alike, key=lambda id_: (alike[id_], id_))
@@ -263,17 +269,24 @@ class Reprover:
         for id_ in resembled:
             other = entrants[id_]
             if other.settings["tasks"] != exam or score.mean <= other.mean:
-                reason = f"it does what {id_[:12]} does (CKA {alike[id_]:.3f}), and no better"
+                reason = f"it does what {id_[:12]} does (likeness {alike[id_]:.3f}), and no better"
                 return Verdict(verdict="refused", reason=reason, **told)
         return Verdict(verdict="entered", supersedes=tuple(sorted(resembled)), **told)
 
-    def _similarities(self, fingerprint: np.ndarray, entrants: Mapping[str, Proof]) -> dict[str, float]:
-        """Return the debiased CKA of a representation `[probes, D]` with each entrant's, by id."""
-        prints = self.book.fingerprints(entrants.values())
-        return {
-            id_: float(cka(torch.from_numpy(fingerprint)[None], torch.from_numpy(other)[None]))
-            for id_, other in prints.items()
-        }
+    def _traits(self, entrants: Mapping[str, Proof], last: Task) -> dict[str, _Traits]:
+        """Return the traits of each entrant by the keys of its search's tasks.
+
+        A proof of before they were on record has those of its one representation, on the `last` task.
+        """
+        found: dict[str, _Traits] = {}
+        for id_, proof in entrants.items():
+            searched = [task.traits for task in proof.tasks if not task.held_out]
+            found[id_] = {key: of for (key, _), of in zip(proof.settings["tasks"], searched, strict=False)}
+        older = [proof for id_, proof in entrants.items() if not any(found[id_].values())]
+        for id_, values in self.book.fingerprints(older).items():
+            of_probe = traits(torch.from_numpy(values)[None], last.probe(), last.input_width)[0]
+            found[id_] = {entrants[id_].settings["tasks"][-1][0]: tuple(of_probe.tolist())}
+        return found
 
     def _write(self, proof: Proof, results: _Results, fingerprint: np.ndarray | None, seen: int) -> bool:
         """Write a proof with all that it rests on; say whether its verdict was still fresh."""
@@ -341,7 +354,27 @@ def _task_proof(task: Task, by_rate: Mapping[float, Sequence[TaskResult]], held_
         high=found.high,
         num_seeds=len(results),
         num_ok=sum(result.status == "ok" for result in results),
+        traits=mean_traits(task, results),
     )
+
+
+def mean_traits(task: Task, results: Iterable[TaskResult]) -> tuple[float, ...]:
+    """Return the traits of the representations on `task`, as a mean over seeds; none where none is finite."""
+    prints = [result.fingerprint for result in results if result.fingerprint is not None]
+    if not prints:
+        return ()
+    found_SF = traits(torch.from_numpy(np.stack(prints)), task.probe(), task.input_width)
+    found_SF = found_SF[torch.isfinite(found_SF).all(dim=1)]
+    return tuple(found_SF.mean(dim=0).tolist()) if len(found_SF) else ()
+
+
+def _likeness(one: _Traits, other: _Traits) -> float:
+    """Return how likely two are the same, by the tasks on which both have traits; 0 without one."""
+    keys = [key for key, found in one.items() if found and other.get(key)]
+    if not keys:
+        return 0.0
+    sides = ([torch.tensor([of[key]], dtype=torch.float64) for key in keys] for of in (one, other))
+    return likeness(*sides).item()
 
 
 def _of_key(records: Iterable[EvaluationRecord], key: str) -> list[TaskResult]:

@@ -121,14 +121,17 @@ def make_tracker(mode: str, project: str, run_id: str, folder: Path, config: Map
 def blueprint_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
     """Return the columns and rows of the table of best blueprints, a mean and a spread for each task."""
     tasks = list(dict.fromkeys(score.task for entry in entries for score in entry.tasks))
-    columns = ["rank", "id", "program", "performance", "reward", "parameters", "flops", "latency_us"]
+    columns = ["rank", "id", "program", "status", "proof_mean", "proof_low", "proof_high", "shrinkage"]
+    columns += ["performance", "reward", "parameters", "flops", "latency_us"]
     for task in tasks:
         columns += [f"{task}_mean", f"{task}_std", f"{task}_seeds"]
     rows = []
     for entry in entries:
         scores = {score.task: score for score in entry.tasks}
-        row = [entry.rank, entry.id, " ".join(entry.tokens), entry.performance, entry.reward]
-        row += [entry.num_parameters, entry.flops, entry.latency_us]
+        proof = entry.standing.proof
+        row = [entry.rank, entry.id, " ".join(entry.tokens), entry.standing.status]
+        row += [None] * 4 if proof is None else [proof.mean, proof.low, proof.high, proof.shrinkage]
+        row += [entry.performance, entry.reward, entry.num_parameters, entry.flops, entry.latency_us]
         for task in tasks:
             score = scores.get(task)
             row += [None] * 3 if score is None else [score.mean, score.std, score.num_seeds]
@@ -155,6 +158,7 @@ def _artifact(name: str, path: Path) -> Any:
 def _start(mode: str, project: str, run_id: str, folder: Path, config: Mapping[str, Any]) -> "wandb.Run":
     if mode == "offline":
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else even this run calls a server
+        os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # else it advertises where openai is imported
     wandb = _wandb()
     (folder / "wandb").mkdir(exist_ok=True)  # wandb itself would turn to the system's temporary folder
     run = wandb.init(

@@ -26,6 +26,7 @@ from crucible.stopwatch import Stopwatch
 from curricula.task import TaskError
 from curricula.user_tasks import source_hash, try_task
 from hall_of_fame.archive import write as write_archive
+from hall_of_fame.library import Library
 from hall_of_fame.records import Entry, GenerationRecord, RunRecord
 from hall_of_fame.store import Store
 from tamiyo.config import SEEDS_A_RUN, Config, ConfigError, as_dict
@@ -70,7 +71,7 @@ def train(config: Config, folder: RunFolder) -> dict[str, Any]:
         with _ending_cleanly(engine, progress):
             engine.run(config.budget.generations)
         entries = engine.best(SHOWN)
-        tracker.log_table(entries)
+        tracker.log_table(Library(store).list(SHOWN))
         summary = _summary(config, folder, engine, store, entries, time.perf_counter() - start)
         folder.write_summary(summary)
         rows = store.metrics(folder.run_id)

@@ -18,7 +18,7 @@ import torch
 
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, compile_blueprint, parse
 from blueprints.explanations import EXPLANATIONS
-from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
+from crucible.evaluation import Evaluation, LossCurve, MeasuredLatency, TaskResult
 from hall_of_fame import database
 from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.store import Store
@@ -205,28 +205,53 @@ def test_show_prints_everything_about_a_blueprint(tamiyo, library: Path, human: 
         human[1].id,
         " ".join(human[1].tokens),
         str(human[1].graph),
-        "0.850 +- 0.050, 0.800 to 0.900 over 2 trainings, 2 ok",
-        "xor-a seed 0: 0.900  [batched 1, run demo, generation 0]",
         "run demo, generation 0, seed 7",
-        "reproduce    python scripts/train_architect.py seed=7",
+        "reproduce  python scripts/train_architect.py seed=7",
     ):
         assert part in done.out
+    rows = [line.split() for line in done.out.splitlines()]
+    assert ["status", "candidate"] in rows
+    assert "xor-a 0.850 [0.215, 1.000] 0.800 0.900 2 2 2".split() in rows, (
+        "mean, 95 % interval, range, counts"
+    )
+    assert "xor-a 0 0.900 demo 0 batched 1".split() in rows
+    others = [human[i].id[:12] for i in (0, 2, 3, 4)]
+    assert sum(f"{other}, graphs " in done.out for other in others) == 3
     shown = json.loads(tamiyo("show", human[1].id, "--library", library, "--json").out)
     assert shown["id"] == human[1].id
     assert shown["graph"] == str(human[1].graph)
     assert shown["run"]["config"] == {"seed": 7}
     assert [record["result"]["seed"] for record in shown["evaluations"]] == [0, 1]
     assert shown["evaluations"][0]["result"]["loss_first"] is None
+    assert shown["evaluations"][0]["result"]["loss_curve"] is None
+    assert "training loss" not in done.out
+    alike = {row["id"]: row["likeness"] for row in shown["alike"]}
+    assert set(alike) < {human[i].id for i in (0, 2, 3, 4)}
+    for id_, likeness in alike.items():
+        compared = json.loads(tamiyo("compare", human[1].id, id_, "--library", library, "--json").out)
+        assert likeness == pytest.approx(compared["likeness"])
+
+
+def test_show_tells_how_the_loss_fell(tamiyo, tmp_path: Path, human) -> None:
+    curve = LossCurve(planned_steps=32, means=tuple(0.5**i for i in range(8)))
+    fields = {"num_steps": 16, "loss_first": 2.0, "loss_curve": curve}
+    path = write_library(tmp_path / "library.db", human[0], **fields)
+    rows = [line.split() for line in tamiyo("show", human[0].id, "--library", path).out.splitlines()]
+    assert "training loss, mean first step at 1/4 at 1/2 at 3/4 last steps trainings".split() in rows
+    assert "xor-a 2 0.0625 0.007812 - 0.007812 32 2".split() in rows
+    shown = json.loads(tamiyo("show", human[0].id, "--library", path, "--json").out)
+    found = shown["evaluations"][0]["result"]["loss_curve"]
+    assert found == {"planned_steps": 32, "means": list(curve.means), "bounds": list(range(0, 17, 2))}
 
 
 def test_show_tells_what_a_graft_gained_and_spoilt(tamiyo, tmp_path: Path, human) -> None:
     reason = "the old question's loss rose by 2.50%; at most 1% is allowed"
     figures = {"gain": 0.75, "retention_rise": 0.025, "rival_gain": 0.5, "reason": reason}
     shown = tamiyo("show", human[0].id, "--library", write_library(tmp_path / "a.db", human[0], **figures))
-    assert f"1.000, gain +0.750, over the perceptron +0.250, old loss +2.50%, {reason}  [" in shown.out
+    assert f"1.000, gain +0.750, over the perceptron +0.250, old loss +2.50%, {reason}  demo " in shown.out
     alone = {"gain": -0.125, "retention_rise": 0.0}
     shown = tamiyo("show", human[0].id, "--library", write_library(tmp_path / "b.db", human[0], **alone))
-    assert "1.000, gain -0.125, old loss +0.00%  [" in shown.out
+    assert "1.000, gain -0.125, old loss +0.00%  demo " in shown.out
 
 
 def test_show_and_list_tell_a_measured_latency_with_its_spread(tamiyo, library: Path, human) -> None:
@@ -244,7 +269,7 @@ def test_show_and_list_tell_a_measured_latency_with_its_spread(tamiyo, library: 
     )
     with Store.open(library) as store:
         store.add_latencies("demo", 0, {human[1].id: latency})
-    line = "measured   123.5 us, interquartile range 6.8, 2.50 times the reference's 50.0 (width 16, cpu/a)"
+    line = "  measured   123.5 us, interquartile range 6.8, 2.50 times the reference's 50.0 (width 16, cpu/a)"
     assert line in tamiyo("show", human[1].id, "--library", library).out
     shown = json.loads(tamiyo("show", human[1].id, "--library", library, "--json").out)
     assert shown["measured"] == [asdict(latency)]

@@ -8,10 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from alembic import command
+from alembic.config import Config
 
 from blueprints import HUMAN_BLUEPRINTS, parse
 from crucible.evaluation import Evaluation, TaskResult
+from hall_of_fame.catalogue import Catalogue
+from hall_of_fame.database import MIGRATIONS
+from hall_of_fame.onlookers import Onlooker
 from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
+from hall_of_fame.schema import HEAD
 from hall_of_fame.store import Store
 from tamiyo.cli import main
 
@@ -170,6 +176,23 @@ def test_the_trail_is_printed(library) -> None:
         "  generation run a, generation 0; 1 tasks, 3 blueprints, 3 candidates, 3 evaluations\n" in done.out
     )
     assert library("audit", "--library", "a.db", "--run", "z").out == ""
+
+
+def test_a_library_of_an_earlier_version_is_upgraded(library) -> None:
+    write_run("a.db", "a", 0)
+    done = library("upgrade", "--library", "a.db")
+    assert (done.status, done.out) == (0, f"a.db has schema {HEAD}, the newest\n")
+    with Store.open("a.db") as store, store.writing("downgrade") as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.downgrade(config, "0008")
+    changed = f"from schema 0008 to {HEAD}"
+    done = library("upgrade", "--library", "a.db")
+    assert (done.status, done.out) == (0, f"a.db has schema {HEAD}, the newest (last change: {changed})\n")
+    told = json.loads(library("upgrade", "--library", "a.db", "--json").out)
+    assert told == {"library": "a.db", "schema": HEAD, "note": changed}
+    with Store.open("a.db", onlooker=Onlooker(query_s=60.0)) as store:
+        assert store.counts().blueprints == Catalogue(store).facets().num == 3
 
 
 def test_wrong_usage_exits_with_2(library) -> None:

@@ -68,12 +68,22 @@ def test_the_best_are_proved_listed_first_and_shown_with_their_proofs(library, c
     assert rows(capsys, "list", *of, "--view", "pareto")
     assert main(["show", proof["blueprint_id"], *of]) == 0
     shown = capsys.readouterr().out
-    assert "status       entrant" in shown
-    assert "95 % interval" in shown
-    assert "counting (held out)" in shown
-    assert "strategy     reinforce" in shown
+    told = {line[:13].strip(): line[13:] for line in shown.splitlines()}
+    assert "status  entrant" in shown.splitlines()
+    interval = f"{proof['mean']:.3f} [{proof['low']:.3f}, {proof['high']:.3f}]"
+    assert told["proof"] == f"{interval}, 95 % interval; the identity has {proof['floor']:.3f}"
+    assert told["search"] == f"{proof['search_score']:.3f} over 1 training, rank 1"
+    assert told["shrinkage"].startswith(f"{proof['shrinkage']:+.3f}; ")
+    assert told["strategy"] == "reinforce"
+    sat = next(task for task in proof["tasks"] if task["held_out"])
+    cells = (
+        f"counting (held out) {sat['mean']:.3f} [{sat['low']:.3f}, {sat['high']:.3f}] 2 2 {sat['factor']:g}x"
+    )
+    assert cells.split() in [line.split() for line in shown.splitlines()]
     assert main(["list", *of]) == 0
-    assert "entrant" in capsys.readouterr().out
+    first = capsys.readouterr().out.splitlines()[1]
+    wanted = f"1 {proof['blueprint_id'][:12]} entrant {interval} {proof['shrinkage']:+.3f}"
+    assert first.split()[:7] == wanted.split()
 
 
 def test_what_cannot_be_proved_is_one_line(library, capsys):

@@ -14,7 +14,8 @@ from tamiyo.config import CONFIGS, Config, ConfigError, config_yaml, load_config
 def test_command_line_beats_environment_beats_file_beats_default(tmp_path):
     default, file = Config().architect.batch_size, load_config(["profile=evidence"], {})
     assert file.architect.batch_size == 256 != default
-    environ = {"TAMIYO_ARCHITECT__BATCH_SIZE": "32", "TAMIYO_SEED": "9", "HOME": "/", "TAMIYO_LIBRARY": "x"}
+    others = {"HOME": "/", "TAMIYO_LIBRARY": "x", "TAMIYO_PASSPHRASE": "x", "TAMIYO_TEST_BROWSER": "1"}
+    environ = {"TAMIYO_ARCHITECT__BATCH_SIZE": "32", "TAMIYO_SEED": "9", **others}
     both = load_config(["profile=evidence"], environ)
     assert (both.architect.batch_size, both.seed) == (32, 9)
     all_three = load_config(["profile=evidence", "architect.batch_size=64"], environ)
@@ -39,6 +40,10 @@ def test_unknown_settings_are_refused_in_every_layer(tmp_path):
     for overrides, environ in ((["a.b=1"], {}), ([], {"TAMIYO_A__B": "1"}), (["+a=1"], {})):
         with pytest.raises(ConfigError, match="a"):
             load_config(overrides, environ)
+    with pytest.raises(ConfigError, match=r"'seeds'.*; it is set by TAMIYO_SEEDS in the environment$"):
+        load_config(["seed=1"], {"TAMIYO_SEEDS": "2", "TAMIYO_SEED": "3"})
+    with pytest.raises(ConfigError, match=r"'seeds'(?!.*environment)"):
+        load_config(["seeds=1"], {"TAMIYO_SEED": "3"})
     path = tmp_path / "config.yaml"
     path.write_text("architect:\n  batchsize: 3\n")
     with pytest.raises(ConfigError, match=r"unknown setting architect\.batchsize; expected batch_size"):

@@ -7,15 +7,18 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+import torch
 from test_judging import commit
 
-from blueprints import IDENTITY, LANGUAGE
+from blueprints import IDENTITY, LANGUAGE, parse
 from crucible import Crucible
+from crucible.crucible import Run
 from crucible.reward import RewardBounds, RewardWeights
 from curricula.suites import task_named
 from hall_of_fame.library import Library
 from hall_of_fame.records import Proof, RunRecord
 from hall_of_fame.store import Store
+from hall_of_fame.traits import traits
 from tamiyo.config import FIRST_PROOF_SEED, MAX_SEED, SEEDS_A_RUN, ConfigError, LibraryConfig
 from tamiyo.judging import Judge
 from tamiyo.reproving import Bounded, Reprover, bounded
@@ -139,22 +142,46 @@ def test_of_two_that_do_the_same_the_better_one_stays(judge):
 
 def test_the_better_one_takes_the_place_of_those_it_resembles(judge):
     search(judge, MLP, GATED)
-    reprover = reprover_of(judge, max_similarity=0.9, held_out=())
+    reprover = reprover_of(judge, max_similarity=0.7, held_out=())
     [first, _] = prove_all(reprover)
-    same = reprover.book.fingerprints([first])[first.blueprint_id]
-    other = np.random.default_rng(0).normal(size=same.shape).astype(np.float32)
+    [task] = first.tasks
+    [[key, _]] = first.settings["tasks"]
+    same, other = {key: task.traits}, {key: tuple(-value for value in task.traits)}
     entrant = replace(first, mean=0.9)
     better, equal = Bounded(mean=0.95, low=0.9, high=1.0), Bounded(mean=0.9, low=0.8, high=1.0)
-    for score, fingerprint, verdict, supersedes in (
+    for score, marked, verdict, supersedes in (
         (better, same, "entered", (first.blueprint_id,)),
         (equal, same, "refused", ()),
         (equal, other, "entered", ()),
-        (better, None, "refused", ()),
+        (better, {key: ()}, "refused", ()),
     ):
-        found = reprover._verdict("new", score, fingerprint, [XOR], [entrant])
+        found = reprover._verdict("new", score, marked, [XOR], [entrant])
         assert (found.verdict, found.supersedes) == (verdict, supersedes)
     elsewhere = replace(entrant, settings={**entrant.settings, "tasks": [["xor-another", 1.0]]})
     assert reprover._verdict("new", equal, same, [XOR], [elsewhere]).verdict == "entered"
+
+
+def test_an_entrant_of_before_traits_is_compared_by_its_representation(judge):
+    search(judge, MLP)
+    reprover = reprover_of(judge, max_similarity=0.7, held_out=())
+    [first] = prove_all(reprover)
+    [task], [[key, _]] = first.tasks, first.settings["tasks"]
+    older = replace(first, tasks=(replace(task, traits=()),))
+    score = Bounded(mean=first.mean, low=first.mean, high=first.mean)
+    found = reprover._verdict("new", score, {key: task.traits}, [XOR], [older])
+    assert (found.verdict, found.nearest) == ("refused", first.blueprint_id)
+
+
+def test_traits_on_record_are_the_mean_over_the_seeds_of_the_best_rate(judge):
+    search(judge, MLP)
+    reprover = reprover_of(judge, held_out=())
+    [proof] = prove_all(reprover)
+    [task] = proof.tasks
+    jobs = [Run(parse(MLP), replace(XOR, learning_rate=task.factor * 1e-2), seed) for seed in reprover.seeds]
+    prints = [r.fingerprint for r in judge.crucible.run_jobs(jobs, fingerprints=True, competing=False)]
+    expected = traits(torch.from_numpy(np.stack(prints)), XOR.probe(), XOR.input_width).mean(dim=0)
+    assert task.traits == pytest.approx(expected.tolist())
+    assert reprover.book.proofs()[0].tasks == proof.tasks
 
 
 def test_proofs_leave_the_search_as_it_was(judge):

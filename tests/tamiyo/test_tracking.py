@@ -15,7 +15,7 @@ from wandb.errors import CommError
 from wandb.sdk.mailbox import MailboxClosedError
 
 from blueprints import blueprint_svg, parse
-from hall_of_fame.records import Entry, TaskScore
+from hall_of_fame.records import Entry, Proof, Standing, TaskScore
 from tamiyo.tracking import NullTracker, Tracker, WandbTracker, blueprint_table, make_tracker
 
 XOR = TaskScore(task="xor", task_key="xor-a", mean=0.9, std=0.05, low=0.85, high=0.95, num_seeds=2, num_ok=2)
@@ -98,8 +98,8 @@ def test_an_offline_run_holds_the_ledger_as_it_was_written(tmp_path: Path, capfd
 def test_the_table_has_a_column_for_each_task_and_gaps_where_a_task_was_not_trained():
     late = replace(XOR, task="temporal", mean=0.7)
     columns, rows = blueprint_table([ENTRY, replace(ENTRY, rank=2, tasks=(late, XOR))])
-    assert columns[:4] == ["rank", "id", "program", "performance"]
-    assert columns[8:] == [
+    assert columns[:4] == ["rank", "id", "program", "status"]
+    assert columns[13:] == [
         "xor_mean",
         "xor_std",
         "xor_seeds",
@@ -107,8 +107,33 @@ def test_the_table_has_a_column_for_each_task_and_gaps_where_a_task_was_not_trai
         "temporal_std",
         "temporal_seeds",
     ]
-    assert [row[8:] for row in rows] == [[0.9, 0.05, 2, None, None, None], [0.9, 0.05, 2, 0.7, 0.05, 2]]
+    assert [row[13:] for row in rows] == [[0.9, 0.05, 2, None, None, None], [0.9, 0.05, 2, 0.7, 0.05, 2]]
     assert rows[0][2] == "RES_START RELU RES_END"
+
+
+def test_the_table_says_who_was_proved_and_what_came_back():
+    proof = Proof(
+        blueprint_id=ENTRY.id,
+        protocol="demo",
+        settings={},
+        run_id="demo",
+        generation=3,
+        created="2026-01-02T00:00:00+00:00",
+        rank=1,
+        search_score=0.875,
+        search_trainings=2,
+        mean=0.625,
+        low=0.5,
+        high=0.75,
+        mean_as_searched=0.6,
+        floor=0.0,
+        verdict="entered",
+    )
+    entered = replace(ENTRY, standing=Standing(status="entrant", proof=proof))
+    columns, rows = blueprint_table([entered, ENTRY])
+    assert columns[3:9] == ["status", "proof_mean", "proof_low", "proof_high", "shrinkage", "performance"]
+    assert rows[0][3:9] == ["entrant", 0.625, 0.5, 0.75, 0.25, 0.8]
+    assert rows[1][3:9] == ["candidate", None, None, None, None, 0.8]
 
 
 def test_disabled_tracks_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
