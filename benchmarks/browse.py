@@ -225,12 +225,28 @@ def _process(*words: object) -> Iterator[str]:
     root = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryFile("w+") as told:
         command = [sys.executable, *map(str, words)]
-        process = subprocess.Popen(command, stdout=told, stderr=told, cwd=root)
+        process = None
         try:
+            with _ending_later():
+                process = subprocess.Popen(command, stdout=told, stderr=told, cwd=root)
             yield _first_line(process, told)
         finally:
-            process.terminate()
-            process.wait()
+            if process is not None:
+                process.terminate()
+                process.wait()
+
+
+@contextlib.contextmanager
+def _ending_later() -> Iterator[None]:
+    """Hold back a request to end: a process that is just being started has nobody yet who would end it."""
+    held: list[int] = []
+    handler = signal.signal(signal.SIGTERM, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def _first_line(process: "subprocess.Popen[bytes]", told: Any) -> str:

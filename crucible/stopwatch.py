@@ -109,17 +109,36 @@ class Stopwatch:
     def pairs(
         self, module: Callable[..., object], inputs: Sequence[torch.Tensor], repeats: int = REPEATS
     ) -> Pairs:
-        """Return the times of `module` on `inputs` beside the reference's, at most `repeats` of them."""
+        """Return the times of `module` on `inputs` beside the reference's, at most `repeats` of them.
+
+        A repeat during which the clock stood still is made again: a virtual machine's clock of a thread
+        does so now and then.
+
+        Raises:
+            CrucibleError: for no repeats, or a clock that stands still more often than it goes.
+        """
         if repeats < 1:
             raise CrucibleError(f"{repeats} repeats; expected at least 1")
         passes: list[tuple[float, float]] = []
+        stood_still = 0
         with single_thread(), torch.inference_mode():
             for _ in range(WARM_UP):
                 self._pair(module, inputs)
             spent = 0.0
             while len(passes) < repeats and (len(passes) < LEAST_REPEATS or spent < self.budget_s):
-                passes.append(self._pair(module, inputs))
-                spent += sum(passes[-1])
+                pair = self._pair(module, inputs)
+                if min(pair) > 0:
+                    passes.append(pair)
+                    spent += sum(pair)
+                    continue
+                stood_still += 1
+                if stood_still > max(len(passes), LEAST_REPEATS):
+                    raise CrucibleError(
+                        f"the clock of {self.device} stood still in {stood_still} of"
+                        f" {stood_still + len(passes)} timed passes; expected it to go on during a pass:"
+                        " latency cannot be measured on this machine (crucible.latency_table takes a table"
+                        " of another)"
+                    )
         reference_s, module_s = np.array(passes).T
         return Pairs(module_s * 1e6, reference_s * 1e6)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,26 @@ def test_a_benchmark_that_is_told_to_end_leaves_no_copy_and_no_server(folder: Pa
         assert process.wait() == 128 + signal.SIGTERM
     assert [path.name for path in folder.parent.iterdir()] == ["80"]
     assert _processes_that_name(copied) == []
+
+
+def test_a_request_to_end_while_a_process_is_started_ends_that_too(folder: Path, monkeypatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        started.append(Popen(*words, **settings))
+        signal.raise_signal(signal.SIGTERM)
+        return started[-1]
+
+    Popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    handler = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        with pytest.raises(SystemExit, match="143"), benchmarks.browse._writing(folder, 10.0):
+            pytest.fail("it went on")
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    [process] = started
+    assert process.returncode == -signal.SIGTERM
 
 
 def _processes_that_name(word: str) -> list[str]:

@@ -89,6 +89,19 @@ def test_a_measurement_ends_with_its_budget_but_not_before_its_fewest_repeats() 
     assert repeats(budget_s=1e9, seconds=1.0) == REPEATS
 
 
+@pytest.mark.parametrize("still", [(0.0, 3.0), (3.0, 0.0), (0.0, 0.0)])
+def test_a_repeat_during_which_the_clock_stood_still_is_made_again(still) -> None:
+    seconds = [(1.0, 2.0), still, (1.0, 2.0), (1.0, 2.0), still, (1.0, 2.0), (1.0, 2.0)]
+    latency = Stopwatch(clock=Recorded(*seconds), budget_s=0.0).measure(_RELU)
+    assert latency.repeats == LEAST_REPEATS
+    assert (latency.median_us, latency.spread_us, latency.ratio) == pytest.approx((2e6, 0.0, 2.0))
+
+
+def test_a_clock_that_never_goes_on_is_refused() -> None:
+    with pytest.raises(CrucibleError, match="stood still in 6 of 6 timed passes"):
+        Stopwatch(clock=lambda: 1.0).measure(_RELU)
+
+
 def test_the_record_says_what_was_measured_where() -> None:
     latency = Stopwatch(budget_s=0.0).measure(_RELU, width=32, time=4, batch_size=8)
     assert (latency.width, latency.time, latency.batch_size) == (32, 4, 8)
