@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tamiyo.expansion.extraction import ExtractionError, json_in, python_in
-from tamiyo.expansion.interfaces import COMMON_INTERFACE, UNIT_INTERFACES
+from tamiyo.expansion.interfaces import UNIT_INTERFACES, common_interface
 from tamiyo.expansion.plan import PLAN_SCHEMA, PlanError, parse_plan, plan_text
 from tamiyo.expansion.prompting import Prompt, PromptName, load_prompts
 from tamiyo.expansion.records import Attempt, Brief, Plan, UnitName
@@ -74,7 +74,7 @@ class LanguageModelDesigner:
             **_told(brief),
             "unit": name,
             "interface": UNIT_INTERFACES[name],
-            "common_interface": COMMON_INTERFACE,
+            "common_interface": common_interface(brief.target),
             "plan": plan_text(plan),
         }
         answer = self._ask("unit", told, name, failed)

@@ -11,7 +11,6 @@ from tamiyo.expansion.records import ExpansionError
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*([\w+-]*)\s*")
 #: Characters of an answer that an error shows, and places where an object is looked for.
 _SHOWN, _TRIES = 160, 256
-_LANGUAGES = ("", "py", "python", "python3")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 

@@ -1,12 +1,13 @@
 """What each unit around the block must define, in code and words, for whoever writes or checks one."""
 
+import textwrap
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tamiyo.expansion.records import UnitName
+from tamiyo.expansion.records import TargetName, UnitName
+from tamiyo.expansion.template import unit_file
 
-#: What every unit is told besides its own interface.
-COMMON_INTERFACE = """\
+_COMMON = """\
 Every unit is one Python file that imports torch, math and `from config import Config` alone. `config` has
 config.target, config.input_size, config.output_size, config.max_length, config.depth, config.width,
 config.positions ("none", "learned", "sinusoidal"), config.normalisation ("none", "layernorm", "rmsnorm"),
@@ -15,20 +16,6 @@ config.head ("linear", "norm_linear", "mlp"), config.initialisation ("default", 
 
 The fixed model.py puts the units together:
 
-    class Model(nn.Module):
-        def __init__(self, config: Config) -> None:
-            super().__init__()
-            self.config = config
-            self.embedding = Embedding(config)
-            self.layers = nn.ModuleList(Layer(config, Block(config.width)) for _ in range(config.depth))
-            self.head = Head(config, self.embedding)
-            initialise(self, config)
-
-        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            x = self.embedding(inputs)
-            for layer in self.layers:
-                x = layer(x)
-            return self.head(x)
 """
 
 #: The interface of each unit.
@@ -77,3 +64,8 @@ layer.block are the block's own and are left as they are. Works under torch.no_g
 """,
     }
 )
+
+
+def common_interface(target: TargetName) -> str:
+    """Return what every unit of a target is told besides its own interface."""
+    return _COMMON + textwrap.indent(unit_file(target, "model.py"), " " * 4)

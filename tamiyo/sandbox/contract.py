@@ -57,7 +57,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceUse:
-    """What a job used: seconds by the clock, seconds of computing, and the largest resident memory."""
+    """What a job used.
+
+    Attributes:
+        wall_s: seconds by the clock.
+        cpu_s: seconds of computing.
+        peak_bytes: the most resident memory at once, beyond what the process that it was forked from holds.
+    """
 
     wall_s: float
     cpu_s: float
