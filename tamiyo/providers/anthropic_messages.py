@@ -6,16 +6,15 @@ the model must use. What neither says is checked all the same.
 
 import json
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tamiyo.providers.addresses import Address, check_key, read_address
-from tamiyo.providers.answers import check_request, checked, read_answer, read_object, refuse
+from tamiyo.providers.answers import checked, read_answer, read_object, refuse
 from tamiyo.providers.contract import Answer, ProviderError, Request
+from tamiyo.providers.dialect import Dialect
 from tamiyo.providers.hiding import one_line
-from tamiyo.providers.wire import ask, check_installed, load
 
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
 MAKER_URL = "https://api.anthropic.com"
@@ -27,8 +26,14 @@ _CUT = ("max_tokens", "model_context_window_exceeded")
 Form = Literal["schema", "tool"]
 
 
-class AnthropicMessages:
-    """A model behind a server that speaks Anthropic's Messages."""
+@dataclass(frozen=True)
+class _Way:
+    form: Form
+    takes_temperature: bool = True
+
+
+class AnthropicMessages(Dialect[_Way]):
+    """A model behind a server that speaks Anthropic's Messages; the seed of a request plays no part."""
 
     def __init__(
         self, model: str, *, base_url: str = MAKER_URL, key: str | None = None, form: Form = "schema"
@@ -38,44 +43,11 @@ class AnthropicMessages:
         Raises:
             ProviderSettingError: for an address or a key that cannot be, or a missing package.
         """
-        check_installed("jsonschema")
-        self._sdk = load("anthropic")
-        self._model, self._address = model, read_address(base_url.rstrip("/").removesuffix("/v1"))
-        check_key(key, KEY_VARIABLE, self._address)
-        self._secrets = (key,) if key else ()
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._form: Form = form
-        self._takes_temperature = True
+        root = base_url.rstrip("/").removesuffix("/v1")
+        super().__init__("anthropic", model, root, key, variable=KEY_VARIABLE, way=_Way(form))
 
-    @property
-    def name(self) -> str:
-        """`anthropic:MODEL`."""
-        return f"anthropic:{self._model}"
-
-    @property
-    def address(self) -> Address:
-        """Where the server is."""
-        return self._address
-
-    def complete(self, request: Request) -> Answer:
-        """Return the answer to `request`; its seed plays no part, as these servers take none.
-
-        Raises:
-            ProviderError: none came, or none that can be used.
-        """
-        check_request(request)
-        started = time.monotonic()
-        known = self._form, self._takes_temperature
-        while True:
-            outcome = self._ask(request, started + request.timeout_s - time.monotonic())
-            if isinstance(outcome, bytes):
-                return self._read(outcome, request, time.monotonic() - started)
-            if not self._adapt(outcome, request):
-                self._form, self._takes_temperature = known  # it was neither
-                raise outcome
-
-    def _ask(self, request: Request, timeout_s: float) -> bytes | ProviderError:
-        parameters = self._parameters(request)
+    def _call(self, request: Request, way: _Way, timeout_s: float) -> Callable[[Any], Awaitable[bytes]]:
+        parameters = self._parameters(request, way)
 
         async def call(http: Any) -> bytes:
             client = self._sdk.AsyncAnthropic(
@@ -88,16 +60,9 @@ class AnthropicMessages:
             raw = await client.messages.with_raw_response.create(**parameters, timeout=timeout_s)
             return raw.http_response.content
 
-        return ask(
-            call,
-            headers=self._headers,
-            secrets=self._secrets,
-            timeout_s=timeout_s,
-            is_local=self._address.is_local,
-            error_type=self._sdk.APIError,
-        )
+        return call
 
-    def _parameters(self, request: Request) -> dict[str, Any]:
+    def _parameters(self, request: Request, way: _Way) -> dict[str, Any]:
         system = "\n\n".join(message.text for message in request.messages if message.role == "system")
         messages = [
             {"role": message.role, "content": message.text}
@@ -107,33 +72,27 @@ class AnthropicMessages:
         asked: dict[str, Any] = {"model": self._model, "max_tokens": request.max_tokens, "messages": messages}
         if system:
             asked["system"] = system
-        if self._takes_temperature:
+        if way.takes_temperature:
             asked["extra_body"] = {"temperature": request.temperature}
         if request.schema is not None:
-            asked |= self._asked_form(request.schema)
+            asked |= self._asked_form(request.schema, way.form)
         return asked
 
-    def _asked_form(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def _asked_form(self, schema: Mapping[str, Any], form: Form) -> dict[str, Any]:
         """Return the parameters that ask for an answer by `schema`."""
-        if self._form == "schema":
+        if form == "schema":
             with suppress(ValueError):  # of a schema that the client cannot put into the server's words
                 described = self._sdk.transform_schema(json.loads(json.dumps(schema)))
                 return {"output_config": {"format": {"type": "json_schema", "schema": described}}}
         tool = {"name": _TOOL, "description": "Takes the answer.", "input_schema": dict(schema)}
         return {"tools": [tool], "tool_choice": {"type": "tool", "name": _TOOL}}
 
-    def _adapt(self, error: ProviderError, request: Request) -> bool:
-        """Ask in another way where the server refuses this one; False when there is none."""
-        if error.kind != "refused":
-            return False
-        said = str(error)
-        if self._takes_temperature and re.search(r"\btemperature\b", said):
-            self._takes_temperature = False
-            return True
-        if request.schema is not None and self._form == "schema" and re.search(r"output_config|schema", said):
-            self._form = "tool"
-            return True
-        return False
+    def _other_way(self, way: _Way, said: str, request: Request) -> _Way | None:
+        if way.takes_temperature and re.search(r"\btemperature\b", said):
+            return replace(way, takes_temperature=False)
+        if request.schema is not None and way.form == "schema" and re.search(r"output_config|schema", said):
+            return replace(way, form="tool")
+        return None
 
     def _read(self, body: bytes, request: Request, seconds: float) -> Answer:
         found = read_object(body, self._secrets)

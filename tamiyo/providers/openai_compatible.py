@@ -5,15 +5,15 @@ answer is checked against the schema whether or not the server knows of schemas.
 """
 
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tamiyo.providers.addresses import Address, check_key, read_address
-from tamiyo.providers.answers import check_request, checked, read_answer, read_object, refuse
+from tamiyo.providers.addresses import read_address
+from tamiyo.providers.answers import checked, read_answer, read_object, refuse
 from tamiyo.providers.contract import Answer, ProviderError, Request
+from tamiyo.providers.dialect import Dialect
 from tamiyo.providers.hiding import one_line
-from tamiyo.providers.wire import ask, check_installed, load
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAKER_URL = "https://api.openai.com/v1"
@@ -21,7 +21,13 @@ MAKER_URL = "https://api.openai.com/v1"
 _MOST_NAMES = ("max_tokens", "max_completion_tokens")
 
 
-class OpenAiCompatible:
+@dataclass(frozen=True)
+class _Way:
+    most_name: str
+    left_out: frozenset[str] = frozenset()
+
+
+class OpenAiCompatible(Dialect[_Way]):
     """A model behind a server that speaks OpenAI's chat completions."""
 
     def __init__(self, model: str, *, base_url: str = MAKER_URL, key: str | None = None) -> None:
@@ -30,45 +36,12 @@ class OpenAiCompatible:
         Raises:
             ProviderSettingError: for an address or a key that cannot be, or a missing package.
         """
-        check_installed("jsonschema")
-        self._sdk = load("openai")
-        self._model, self._address = model, read_address(base_url)
-        check_key(key, KEY_VARIABLE, self._address)
-        self._secrets = (key,) if key else ()
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._not_taken: set[str] = set()
-        is_maker = self._address.url == MAKER_URL
-        self._most_name = "max_completion_tokens" if is_maker else "max_tokens"
+        is_maker = read_address(base_url).url == MAKER_URL
+        way = _Way("max_completion_tokens" if is_maker else "max_tokens")
+        super().__init__("openai", model, base_url, key, variable=KEY_VARIABLE, way=way)
 
-    @property
-    def name(self) -> str:
-        """`openai:MODEL`."""
-        return f"openai:{self._model}"
-
-    @property
-    def address(self) -> Address:
-        """Where the server is."""
-        return self._address
-
-    def complete(self, request: Request) -> Answer:
-        """Return the answer to `request`.
-
-        Raises:
-            ProviderError: none came, or none that can be used.
-        """
-        check_request(request)
-        started = time.monotonic()
-        known = self._most_name, frozenset(self._not_taken)
-        while True:
-            outcome = self._ask(request, started + request.timeout_s - time.monotonic())
-            if isinstance(outcome, bytes):
-                return self._read(outcome, request, time.monotonic() - started)
-            if not self._leave_out(outcome):
-                self._most_name, self._not_taken = known[0], set(known[1])  # it was none of these
-                raise outcome
-
-    def _ask(self, request: Request, timeout_s: float) -> bytes | ProviderError:
-        parameters = self._parameters(request)
+    def _call(self, request: Request, way: _Way, timeout_s: float) -> Callable[[Any], Awaitable[bytes]]:
+        parameters = self._parameters(request, way)
 
         async def call(http: Any) -> bytes:
             client = self._sdk.AsyncOpenAI(
@@ -77,34 +50,27 @@ class OpenAiCompatible:
             raw = await client.chat.completions.with_raw_response.create(**parameters, timeout=timeout_s)
             return raw.content
 
-        return ask(
-            call,
-            headers=self._headers,
-            secrets=self._secrets,
-            timeout_s=timeout_s,
-            is_local=self._address.is_local,
-            error_type=self._sdk.APIError,
-        )
+        return call
 
-    def _parameters(self, request: Request) -> dict[str, Any]:
+    def _parameters(self, request: Request, way: _Way) -> dict[str, Any]:
         optional: dict[str, Any] = {"temperature": request.temperature, "seed": request.seed}
         if request.schema is not None:
             form = {"name": "answer", "schema": dict(request.schema), "strict": is_strict(request.schema)}
             optional["response_format"] = {"type": "json_schema", "json_schema": form}
         messages = [{"role": message.role, "content": message.text} for message in request.messages]
-        taken = {name: value for name, value in optional.items() if name not in self._not_taken}
-        return {"model": self._model, "messages": messages, self._most_name: request.max_tokens, **taken}
+        taken = {name: value for name, value in optional.items() if name not in way.left_out}
+        return {"model": self._model, "messages": messages, way.most_name: request.max_tokens, **taken}
 
-    def _leave_out(self, error: ProviderError) -> bool:
-        """Leave out what the server named in its refusal; False when there is nothing to leave out."""
-        if error.kind != "refused":
-            return False
-        sent = {self._most_name, "response_format", "temperature", "seed"} - self._not_taken
-        named = sorted(name for name in sent if re.search(rf"\b{name}\b", str(error)))
-        self._not_taken.update(named)
-        if self._most_name in named:  # the other name for it, as answers must have an end
-            self._most_name = next(name for name in _MOST_NAMES if name != self._most_name)
-        return bool(named) and self._most_name not in self._not_taken
+    def _other_way(self, way: _Way, said: str, request: Request) -> _Way | None:
+        """Leave out what the server named, but for the most tokens of an answer, which has two names."""
+        sent = {way.most_name, "response_format", "temperature", "seed"} - way.left_out
+        named = {name for name in sent if re.search(rf"\b{name}\b", said)}
+        if not named:
+            return None
+        way = replace(way, left_out=way.left_out | named)
+        if way.most_name in named:
+            way = replace(way, most_name=next(name for name in _MOST_NAMES if name != way.most_name))
+        return way if way.most_name not in way.left_out else None  # answers must have an end
 
     def _read(self, body: bytes, request: Request, seconds: float) -> Answer:
         found = read_object(body, self._secrets)
