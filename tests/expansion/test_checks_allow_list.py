@@ -3,12 +3,12 @@
 import importlib
 
 import pytest
+from checking import DESIGNER, brief_for, template_units
 
 from tamiyo.expansion.allow_list import MAX_CHARACTERS, described, faults
 from tamiyo.expansion.allowed_names import BUILTINS, MODULES
 from tamiyo.expansion.examination import OWN_MODULES
 from tamiyo.expansion.records import TARGETS, UNITS, TargetName, UnitName
-from tests.expansion.checking import DESIGNER, brief_for, template_units
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,15 +1,14 @@
 """Whole folders: the template's pass every check; one that was tampered with or learns nothing does not."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
+from checking import DESIGNER, LIMITS, TOKENS, brief_for, examined, folder_of, template_units
 
 from tamiyo.expansion.examination import check_plan, check_unit
 from tamiyo.expansion.records import TARGETS, UNITS, Check, TargetName, UnitName, Verdict
-from tamiyo.sandbox.choosing import open_sandbox
 from tamiyo.sandbox.contract import Sandbox
-from tests.expansion.checking import DESIGNER, LIMITS, TOKENS, brief_for, examined, folder_of, template_units
 
 CHECKS = (
     *("folder", "source", "interface", "import", "budget", "construction", "determinism", "shapes", "modes"),
@@ -22,13 +21,6 @@ BLUEPRINTS: dict[str, Sequence[str]] = {
     "recurrent": ("GRU",),
     "attention": ("ATTENTION", "HEADS_2"),
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    opened = open_sandbox()
-    yield opened
-    opened.close()
 
 
 def failed(verdict: Verdict) -> Check:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from checking import TOKENS
 from torch import nn
 
 from blueprints.compiler import compile_blueprint
@@ -17,7 +18,6 @@ from tamiyo.expansion.probing import Probes
 from tamiyo.expansion.records import TARGETS, TargetName
 from tamiyo.expansion.small_problems import small_problem
 from tamiyo.expansion.targets import target_named
-from tests.expansion.checking import TOKENS
 
 INF, NAN = float("inf"), float("nan")
 

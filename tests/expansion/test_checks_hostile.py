@@ -1,24 +1,14 @@
 """Every hostile or sloppy unit is refused by the check that is there for it; the error names the fault."""
 
-from collections.abc import Iterator
-
 import pytest
+from checking import DESIGNER, brief_for
+from hostile_units import HOSTILE_UNITS, Hostile
 
 from tamiyo.expansion.examination import check_unit
 from tamiyo.expansion.records import UNITS, TargetName, UnitName, Verdict
-from tamiyo.sandbox.choosing import open_sandbox
 from tamiyo.sandbox.contract import Limits, Sandbox
-from tests.expansion.checking import DESIGNER, brief_for
-from tests.expansion.hostile_units import HOSTILE_UNITS, Hostile
 
 LIMITS = Limits(wall_s=5.0, cpu_s=5.0, memory_bytes=2**30)
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    opened = open_sandbox()
-    yield opened
-    opened.close()
 
 
 def source_of(hostile: Hostile) -> str:

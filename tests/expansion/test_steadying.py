@@ -1,15 +1,12 @@
 """Blocks that overflow are run quietly or in short stretches; others as they are, and the checks agree."""
 
-from collections.abc import Iterator
-
 import pytest
+from checking import DESIGNER, TOKENS, brief_for, examined, folder_of
 
 from blueprints.parser import parse
 from tamiyo.expansion.records import TargetName
 from tamiyo.expansion.steadying import Steadiness, steadiness
-from tamiyo.sandbox.choosing import open_sandbox
 from tamiyo.sandbox.contract import Sandbox
-from tests.expansion.checking import DESIGNER, TOKENS, brief_for, examined, folder_of
 
 #: Each step of this recurrence is a multiple of the last.
 GROWING = (
@@ -23,13 +20,6 @@ SQUARING = (
     *("BRANCH_START", "BRANCH_START", "TANH", "TANH", "SILU", "SIGMOID", "SIGMOID", "BRANCH_SEP"),
     *("MERGE_ADD", "BRANCH_SEP", "MERGE_MUL", "BRANCH_SEP", "MERGE_MUL", "LOOP_END", "GATE_END"),
 )
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    opened = open_sandbox()
-    yield opened
-    opened.close()
 
 
 def test_a_block_that_stays_in_bounds_is_run_as_it_is() -> None:

@@ -4,7 +4,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-_PATH = Path(__file__).parents[2] / "providers" / "chat_servers.py"
+_PATH = Path(__file__).parents[1] / "providers" / "chat_servers.py"
 _SPEC = spec_from_file_location("servers_of_providers", _PATH)
 assert _SPEC is not None
 assert _SPEC.loader is not None
