@@ -7,8 +7,7 @@ import pytest
 
 from blueprints import parse
 from blueprints.human import human
-from crucible.evaluation import Evaluation, TaskResult
-from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
+from crucible.evaluation import TaskResult
 from hall_of_fame.store import Store
 from tamiyo.expansion.front_matter import FrontMatterError
 from tamiyo.expansion.knowledge import (
@@ -21,6 +20,7 @@ from tamiyo.expansion.knowledge import (
     notes,
     read_card,
 )
+from tests.hall_of_fame.ledgers import commit, evaluation, run_record
 
 CARD = """---
 name: A name
@@ -138,32 +138,10 @@ def test_a_folder_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None
 def test_neighbours_are_told_with_tokens_score_and_what_else_is_known(tmp_path: Path) -> None:
     names = ("lstm", "stacked_lstm", "prenorm_lstm", "mlp")
     blueprints = [human(name) for name in names]
-    xor = TaskRecord(key="xor-a", name="xor", knobs={}, chance=0.5, solved=0.95)
+    found = [(one, evaluation(one, TaskResult(task="xor", seed=0, score=0.75))) for one in blueprints]
     with Store.open(tmp_path / "library.db", create=True) as store:
-        store.add_run(RunRecord(id="run", created="2026-01-01T00:00:00+00:00", seed=1, config={}))
-        store.commit_generation(
-            run_id="run",
-            generation=0,
-            stage="xor",
-            metrics={},
-            candidates=[
-                CandidateRecord(position=i, tokens=one.tokens, blueprint_id=one.id, reward=0.5)
-                for i, one in enumerate(blueprints)
-            ],
-            blueprints=blueprints,
-            evaluations=[
-                Evaluation(
-                    blueprint_id=one.id,
-                    results=(TaskResult(task="xor", seed=0, score=0.75),),
-                    num_parameters=100,
-                    flops=2000,
-                    latency_us=5.0,
-                    engine_id="an engine",
-                )
-                for one in blueprints
-            ],
-            tasks=[xor],
-        )
+        store.add_run(run_record())
+        commit(store, 0, found)
         remark = "A plan of depth 2 did well."
         found = neighbour_passages(store, blueprints[0].id, 2, {blueprints[1].id: remark})
         assert neighbour_passages(store, blueprints[0].id, 0) == ()

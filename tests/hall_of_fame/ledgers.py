@@ -109,25 +109,25 @@ def expansion_call(subject: str, **fields: Any) -> ExpansionCall:
     return ExpansionCall(subject=subject, **{**values, **fields})
 
 
+def candidates(rewards: list[tuple[Blueprint, float]]) -> list[CandidateRecord]:
+    """Return candidates with these rewards, without terms."""
+    return [
+        CandidateRecord(position=position, tokens=blueprint.tokens, blueprint_id=blueprint.id, reward=reward)
+        for position, (blueprint, reward) in enumerate(rewards)
+    ]
+
+
 def commit(
     store: Store, generation: int, evaluations: list[tuple[Blueprint, Evaluation]], **fields: Any
 ) -> bool:
     """Commit a generation of these blueprints, each rewarded with its first score."""
-    candidates = [
-        CandidateRecord(
-            position=position,
-            tokens=blueprint.tokens,
-            blueprint_id=blueprint.id,
-            reward=judged.results[0].score,
-            terms={"task": judged.results[0].score},
-        )
-        for position, (blueprint, judged) in enumerate(evaluations)
-    ]
+    scores = [(blueprint, judged.results[0].score) for blueprint, judged in evaluations]
+    rewarded = [replace(one, terms={"task": one.reward}) for one in candidates(scores)]
     values = {
         "run_id": "run",
         "stage": "xor",
         "metrics": {"generation": generation, "reward_mean": 0.5},
-        "candidates": candidates,
+        "candidates": rewarded,
         "blueprints": [blueprint for blueprint, _ in evaluations],
         "evaluations": [judged for _, judged in evaluations],
         "tasks": [XOR, TEMPORAL],

@@ -18,11 +18,11 @@ import torch
 
 from blueprints import HUMAN_BLUEPRINTS, Blueprint, compile_blueprint, parse
 from blueprints.explanations import EXPLANATIONS
-from crucible.evaluation import Evaluation, LossCurve, MeasuredLatency, TaskResult
+from crucible.evaluation import LossCurve, MeasuredLatency, TaskResult
 from hall_of_fame import database
-from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.store import Store
 from tamiyo.cli import main
+from tests.hall_of_fame.ledgers import XOR, candidates, commit, evaluation, run_record
 
 LEGAL = "RES_START CONV1D KERNEL_5 CHANNELS_IN GELU LINEAR OUT_DIM_IN RES_END"
 
@@ -46,46 +46,27 @@ def tamiyo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
 
 def write_library(path: Path, *blueprints: Blueprint, status: str = "ok", **fields: Any) -> Path:
     """Write a ledger in which each blueprint scores a little less than the one before it, from two seeds."""
-    task = TaskRecord(key="xor-a", name="xor", knobs={}, chance=0.5, solved=0.95)
-    run = RunRecord(
-        id="demo",
-        created="2026-01-01T00:00:00+00:00",
+    run = run_record(
+        "demo",
         seed=7,
         config={"seed": 7},
         command="python scripts/train_architect.py seed=7",
         code_version="0.1.0 abc",
         language_version="f" * 64,
     )
+
+    def result(place: int, seed: int) -> TaskResult:
+        return TaskResult(task="xor", seed=seed, status=status, score=1.0 - place / 10 - seed / 10, **fields)
+
+    found = [
+        (b, evaluation(b, result(i, 0), result(i, 1), engine_id="batched 1"))
+        for i, b in enumerate(blueprints)
+    ]
+    rewarded = candidates([(b, 0.9 - i / 10) for i, b in enumerate(blueprints)])
     path.parent.mkdir(parents=True, exist_ok=True)
     with Store.open(path, create=True) as store:
         store.add_run(run)
-        store.commit_generation(
-            "demo",
-            0,
-            stage="xor",
-            metrics={},
-            candidates=[
-                CandidateRecord(position=i, tokens=b.tokens, blueprint_id=b.id, reward=0.9 - i / 10)
-                for i, b in enumerate(blueprints)
-            ],
-            blueprints=blueprints,
-            evaluations=[
-                Evaluation(
-                    blueprint_id=b.id,
-                    engine_id="batched 1",
-                    num_parameters=100,
-                    flops=2000,
-                    results=tuple(
-                        TaskResult(
-                            task="xor", seed=seed, status=status, score=1.0 - i / 10 - seed / 10, **fields
-                        )
-                        for seed in (0, 1)
-                    ),
-                )
-                for i, b in enumerate(blueprints)
-            ],
-            tasks=[task],
-        )
+        commit(store, 0, found, run_id="demo", candidates=rewarded, tasks=[XOR])
     return path
 
 

@@ -11,11 +11,12 @@ import torch
 from blueprints import Blueprint, edit_distance, parse
 from crucible.evaluation import Evaluation, MeasuredLatency, TaskResult
 from hall_of_fame.proofs import ProofBook
-from hall_of_fame.records import CandidateRecord, Proof, RunRecord, TaskRecord
+from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.similarity import cka
 from hall_of_fame.store import Store
 from hall_of_fame.structure import features, similarity
 from tamiyo.cli import main
+from tests.hall_of_fame.ledgers import proof
 
 FIRST = parse("RES_START CONV1D KERNEL_5 CHANNELS_IN GELU LINEAR OUT_DIM_IN RES_END".split())
 SECOND = parse("RES_START LOOP_START REPEAT_2 GELU LINEAR OUT_DIM_IN LOOP_END TANH RES_END".split())
@@ -159,25 +160,9 @@ def test_the_table_puts_both_and_their_difference_side_by_side(compare) -> None:
 
 
 def test_a_proof_is_told_with_its_interval(compare, library: Path) -> None:
-    proof = Proof(
-        blueprint_id=SECOND.id,
-        protocol="demo",
-        settings={},
-        run_id="demo",
-        generation=0,
-        created="2026-01-02T00:00:00+00:00",
-        rank=1,
-        search_score=0.8,
-        search_trainings=3,
-        mean=0.625,
-        low=0.5,
-        high=0.75,
-        mean_as_searched=0.6,
-        floor=0.0,
-        verdict="entered",
-    )
+    proved = proof(SECOND.id, run_id="demo", search_score=0.8, mean=0.625, low=0.5, high=0.75)
     with Store.open(library) as store:
-        assert ProofBook(store).add(proof, {}, [])
+        assert ProofBook(store).add(proved, {}, [])
     rows = table(compare(FIRST.id, SECOND.id).out)
     assert rows["status"][1:] == ["candidate", "entrant"]
     assert rows["proved anew"][2:] == ["-", "0.625", "[0.500,", "0.750]", "-"]

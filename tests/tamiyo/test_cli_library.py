@@ -12,14 +12,14 @@ from alembic import command
 from alembic.config import Config
 
 from blueprints import HUMAN_BLUEPRINTS, parse
-from crucible.evaluation import Evaluation, TaskResult
+from crucible.evaluation import TaskResult
 from hall_of_fame.catalogue import Catalogue
 from hall_of_fame.database import MIGRATIONS
 from hall_of_fame.onlookers import Onlooker
-from hall_of_fame.records import CandidateRecord, RunRecord, TaskRecord
 from hall_of_fame.schema import HEAD
 from hall_of_fame.store import Store
 from tamiyo.cli import main
+from tests.hall_of_fame.ledgers import XOR, candidates, commit, evaluation, run_record
 
 
 @pytest.fixture
@@ -43,29 +43,14 @@ def library(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 def write_run(path: Path | str, run_id: str, first: int, num: int = 3, score: float = 0.5) -> None:
     """Write a run of one generation about `num` human blueprints from the `first` on."""
     blueprints = [parse(row.tokens) for row in HUMAN_BLUEPRINTS[first : first + num]]
+    found = [
+        (blueprint, evaluation(blueprint, TaskResult(task="xor", seed=0, score=score + i / 100)))
+        for i, blueprint in enumerate(blueprints)
+    ]
     with Store.open(path, create=True) as store:
-        store.add_run(RunRecord(id=run_id, created="2026-01-01T00:00:00+00:00", seed=7, config={"seed": 7}))
-        store.commit_generation(
-            run_id,
-            0,
-            stage="xor",
-            metrics={},
-            candidates=[
-                CandidateRecord(position=i, tokens=b.tokens, blueprint_id=b.id, reward=0.5)
-                for i, b in enumerate(blueprints)
-            ],
-            blueprints=blueprints,
-            evaluations=[
-                Evaluation(
-                    blueprint_id=b.id,
-                    engine_id="batched 1",
-                    num_parameters=100,
-                    flops=2000,
-                    results=(TaskResult(task="xor", seed=0, score=score + i / 100),),
-                )
-                for i, b in enumerate(blueprints)
-            ],
-            tasks=[TaskRecord(key="xor-a", name="xor", knobs={}, chance=0.5, solved=0.95)],
+        store.add_run(run_record(run_id))
+        commit(
+            store, 0, found, run_id=run_id, candidates=candidates([(b, 0.5) for b in blueprints]), tasks=[XOR]
         )
 
 

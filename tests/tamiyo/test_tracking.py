@@ -15,8 +15,9 @@ from wandb.errors import CommError
 from wandb.sdk.mailbox import MailboxClosedError
 
 from blueprints import blueprint_svg, parse
-from hall_of_fame.records import Entry, Proof, Standing, TaskScore
+from hall_of_fame.records import Entry, Standing, TaskScore
 from tamiyo.tracking import NullTracker, Tracker, WandbTracker, blueprint_table, make_tracker
+from tests.hall_of_fame.ledgers import proof
 
 XOR = TaskScore(task="xor", task_key="xor-a", mean=0.9, std=0.05, low=0.85, high=0.95, num_seeds=2, num_ok=2)
 RELU = parse("RES_START RELU RES_END".split())
@@ -112,24 +113,8 @@ def test_the_table_has_a_column_for_each_task_and_gaps_where_a_task_was_not_trai
 
 
 def test_the_table_says_who_was_proved_and_what_came_back():
-    proof = Proof(
-        blueprint_id=ENTRY.id,
-        protocol="demo",
-        settings={},
-        run_id="demo",
-        generation=3,
-        created="2026-01-02T00:00:00+00:00",
-        rank=1,
-        search_score=0.875,
-        search_trainings=2,
-        mean=0.625,
-        low=0.5,
-        high=0.75,
-        mean_as_searched=0.6,
-        floor=0.0,
-        verdict="entered",
-    )
-    entered = replace(ENTRY, standing=Standing(status="entrant", proof=proof))
+    proved = proof(ENTRY.id, search_score=0.875, mean=0.625, low=0.5, high=0.75)
+    entered = replace(ENTRY, standing=Standing(status="entrant", proof=proved))
     columns, rows = blueprint_table([entered, ENTRY])
     assert columns[3:9] == ["status", "proof_mean", "proof_low", "proof_high", "shrinkage", "performance"]
     assert rows[0][3:9] == ["entrant", 0.625, 0.5, 0.75, 0.25, 0.8]
