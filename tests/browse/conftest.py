@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import browsers
 import httpx
+import judged_libraries
 import pytest
 import servers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from tamiyo.judging import Judge
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +35,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = servers.write_varied_library(tmp_path_factory.mktemp("site") / "library.db")
     with servers.started(path) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "Judge"]]:
+    """Give a run's folder whose library holds an MLP, trained on XOR, and who judged it."""
+    folder = tmp_path_factory.mktemp("run")
+    with judged_libraries.judging(folder) as judge:
+        yield folder, judge
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,9 @@ import httpx
 import pytest
 import servers
 from job_processes import BAD, GOOD, USER_TASKS, group, until, workers
+from judged_libraries import MLP, NEAR, SEED
 
-from blueprints import LANGUAGE
-from crucible import Crucible, LatencyTable
-from crucible.reward import RewardBounds, RewardWeights
 from curricula.suites import SUITES, TASKS, task_named
-from hall_of_fame.records import CandidateRecord, RunRecord
-from hall_of_fame.store import Store
 from tamiyo.api.app import create_app
 from tamiyo.api.evaluations import job_settings
 from tamiyo.api.settings import BrowseSettings
@@ -30,52 +26,6 @@ from tamiyo.jobs_records import EvaluationRequest, JobSettings
 from tamiyo.judging import Judge
 
 ROOT = Path(__file__).resolve().parents[2]
-MLP = ("RES_START", "LINEAR", "OUT_DIM_DOUBLE", "GELU", "LINEAR", "OUT_DIM_IN", "RES_END")
-NEAR = ("RES_START", "LINEAR", "OUT_DIM_DOUBLE", "SILU", "LINEAR", "OUT_DIM_IN", "RES_END")
-SEED = 5
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Judge]]:
-    """Give a run's folder whose library holds MLP, trained on XOR, and who judged it."""
-    folder = tmp_path_factory.mktemp("run")
-    table = LatencyTable.measure(repeats=1)
-    table.save(folder / "latency_table.json")
-    with (
-        Store.open(folder / "library.db", create=True) as store,
-        Crucible(num_workers=1, latency_table=table) as crucible,
-    ):
-        store.add_run(RunRecord(id="run", created="2026-01-01T00:00:00+00:00", seed=0, config={}))
-        judge = Judge(
-            language=LANGUAGE,
-            crucible=crucible,
-            store=store,
-            run_id="run",
-            seeds=(SEED,),
-            weights=RewardWeights(),
-            bounds=RewardBounds(),
-            hall_of_fame_size=64,
-        )
-        first = judge.judge([MLP], [task_named("xor")])
-        [verdict] = first.verdicts
-        store.commit_generation(
-            "run",
-            0,
-            stage="xor",
-            metrics={},
-            candidates=[
-                CandidateRecord(
-                    position=0,
-                    tokens=MLP,
-                    blueprint_id=verdict.blueprint and verdict.blueprint.id,
-                    reward=verdict.reward.total,
-                )
-            ],
-            blueprints=[verdict.blueprint] if verdict.blueprint else [],
-            evaluations=first.trained,
-            tasks=judge.task_records([task_named("xor")]),
-        )
-        yield folder, judge
 
 
 @pytest.fixture(scope="module")
