@@ -292,13 +292,22 @@ class Store:
     def generations(
         self, run_id: str, *, last: int | None = None, after: int | None = None
     ) -> list[GenerationRecord]:
-        """Return the committed generations of a run in their order, the `last` ones, or those `after` one."""
+        """Return the committed generations of a run in their order.
+
+        Args:
+            run_id: the run.
+            last: how many at most: those committed last.
+            after: those that follow this generation alone; then the first of them count, not the last.
+        """
         table = schema.generations
-        query = select(table).where(table.c.run_id == run_id).order_by(table.c.generation.desc()).limit(last)
-        if after is not None:
-            query = query.where(table.c.generation > after)
+        query = select(table).where(table.c.run_id == run_id).limit(last)
+        if after is None:
+            query = query.order_by(table.c.generation.desc())
+        else:
+            query = query.where(table.c.generation > after).order_by(table.c.generation)
         with self.reading() as connection:
-            return [rows.generation_record(row) for row in connection.execute(query).mappings()][::-1]
+            found = [rows.generation_record(row) for row in connection.execute(query).mappings()]
+        return found[::-1] if after is None else found
 
     def metrics(self, run_id: str) -> list[dict[str, Any]]:
         """Return the line of metrics of every committed generation, in their order."""

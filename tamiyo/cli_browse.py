@@ -29,6 +29,7 @@ def browse(options: argparse.Namespace) -> int:
     settings = _settings(options)
     if settings.user_tasks is not None:
         names_of_tasks(str(settings.user_tasks))
+    server.check_certificate(settings)
     server.set_up_logging(options.log)
     with server.listen(settings) as listening:
         application = app.create_app(settings)
@@ -130,7 +131,11 @@ def _add_tokens(nouns: Any) -> None:
     ):
         parser = actions.add_parser(name, help=text)
         parser.add_argument(
-            "--tokens", type=Path, metavar="FILE", help="default: tamiyo/tokens.json in ~/.config"
+            "--tokens",
+            type=Path,
+            default=argparse.SUPPRESS,  # else it would undo one that stands before `token`
+            metavar="FILE",
+            help="default: tamiyo/tokens.json in ~/.config",
         )
         if name != "list":
             parser.add_argument("name", metavar="NAME", help="lower-case letters, digits and dashes")

@@ -26,6 +26,7 @@ from curricula.task import Task
 from curricula.user_tasks import load_user_tasks, source_hash, try_task
 from curricula.weights import counted_weights
 from hall_of_fame.library import Library
+from hall_of_fame.onlookers import Onlooker
 from hall_of_fame.records import Snapshot
 from hall_of_fame.store import Store
 from tamiyo.intervals import interval
@@ -150,11 +151,16 @@ def build_examiner(settings: JobSettings, latency_table: str) -> Examiner:
             latency_table=table,
         ),
         stopwatch=Stopwatch(budget_s=STOPWATCH_S),
-        store=Library.open(settings.library).store if settings.library else None,
+        store=_opened(settings).store if settings.library else None,
         hall_of_fame_size=settings.hall_of_fame_size,
         num_at_once=settings.num_cores,
         user_tasks=load_user_tasks(settings.user_tasks) if settings.user_tasks else {},
     )
+
+
+def _opened(settings: JobSettings) -> Library:
+    """Return the library, which can be read alone."""
+    return Library.open(settings.library, onlooker=Onlooker(query_s=settings.max_seconds))
 
 
 def _table(text: str, width: int) -> LatencyTable | None:

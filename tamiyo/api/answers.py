@@ -9,6 +9,7 @@ from hall_of_fame.library import SHORT_ID, Library
 from hall_of_fame.records import EvaluationRecord, TaskRecord, TaskScore
 from hall_of_fame.views import niche_of
 from tamiyo.api import shapes
+from tamiyo.api.errors import AnswerError
 from tamiyo.api.graphs import GraphAnswer, graph_shape
 from tamiyo.intervals import student_t
 from tamiyo.reading import readable
@@ -48,10 +49,10 @@ def detail(library: Library, blueprint_id: str) -> shapes.BlueprintDetail:
 
     Raises:
         UnknownBlueprintError: when that names none, or more than one.
+        AnswerError: while an import brings it.
     """
     entry = library.get(blueprint_id)
-    row, run = Catalogue(library.store).row(entry.id), library.store.run(entry.run_id)
-    assert row is not None, "a blueprint on record has a row of the catalogue"
+    row, run = row_of(library, entry.id), library.store.run(entry.run_id)
     assert run is not None, "a blueprint on record belongs to a run on record"
     tasks = {task.key: task for task in library.store.tasks()}
     proof = entry.standing.proof
@@ -69,6 +70,25 @@ def detail(library: Library, blueprint_id: str) -> shapes.BlueprintDetail:
         code_version=run.code_version,
         command=run.command,
     )
+
+
+def row_of(library: Library, blueprint_id: str) -> CatalogueRow:
+    """Return the row that the catalogue has of a blueprint on record.
+
+    Raises:
+        AnswerError: while an import brings it; its rows come first, and the catalogue's when it is whole.
+    """
+    row = Catalogue(library.store).row(blueprint_id)
+    if row is None:
+        raise AnswerError(
+            503,
+            "being-imported",
+            f"blueprint '{blueprint_id}' is not in the catalogue yet",
+            expected="an import that has ended",
+            mend="try again when it has; one that was cut short goes on when it is asked for again",
+            headers={"Retry-After": "10"},
+        )
+    return row
 
 
 def trainings(library: Library, blueprint_id: str, limit: int = 200) -> shapes.TrainingsAnswer:

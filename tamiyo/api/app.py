@@ -1,6 +1,5 @@
 """Puts the application together: routes, guards, error envelope around one open library; serves nothing."""
 
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -134,9 +133,6 @@ def _count(app: FastAPI, context: Context) -> None:
     """Have the metrics tell how many rows the library has, counted twice a minute, and how jobs stand."""
     count, library = context.telemetry.count, context.library
     count("tamiyo_library_rows", "Rows of the library", "table", lambda: _rows(library), fresh_s=_COUNTED_S)
-    count(
-        "tamiyo_jobs", "Jobs remembered", "state", lambda: Counter(job.state for job in app.state.jobs.jobs())
-    )
 
 
 def _rows(library: Library) -> Mapping[str, int]:

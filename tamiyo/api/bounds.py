@@ -91,8 +91,8 @@ def _check_target(scope: Scope, limit: int) -> None:
 def _check_host(request: Request, names: Collection[str]) -> None:
     """Refuse names that are not this server's: a page elsewhere may have its name point here (rebinding)."""
     host = request.headers.get("host", "")
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    if name.lower() in names or _is_address(name.strip("[]")):
+    name, port = (host.rpartition(":")[::2]) if not host.endswith("]") and ":" in host else (host, "0")
+    if (name.lower() in names or _is_address(name.strip("[]"))) and port.isdecimal():
         return
     raise AnswerError(
         421,

@@ -136,7 +136,7 @@ def answer(request: Request, found: Problem) -> Response:
 
 def wants_page(request: Request) -> bool:
     """Return whether a request comes from a person's browser and not from a program."""
-    is_page = not request.url.path.startswith(("/api/", "/static/", "/healthz", "/metrics"))
+    is_page = not request.scope["path"].startswith(("/api/", "/static/", "/healthz", "/metrics"))
     return is_page and "text/html" in request.headers.get("accept", "")
 
 

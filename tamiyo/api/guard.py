@@ -41,7 +41,7 @@ class Guard:
         request.state.identity = identity
         client = f"name {identity.name}" if identity is not None and identity.name else address_of(request)
         self._limits.request(client, request.method)
-        path = request.url.path
+        path: str = scope["path"]  # not of `request.url`, which is put together with the header Host
         if identity is None and path not in OPEN_PATHS and not path.startswith(OPEN_FOLDERS):
             if not errors.wants_page(request) or request.method != "GET":
                 raise _unauthorised()

@@ -38,7 +38,7 @@ class EvaluationAsk(Shape):
     max_seconds: float = Field(
         default=120.0,
         gt=0,
-        le=3600,
+        le=600,
         allow_inf_nan=False,
         description="deadline of the whole job once it runs",
     )

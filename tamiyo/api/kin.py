@@ -15,8 +15,11 @@ def lineage(library: Library, blueprint_id: str) -> shapes.LineageAnswer:
 
     Raises:
         UnknownBlueprintError: when the id names none, or more than one.
+        AnswerError: while an import brings it.
     """
-    found = kinship.lineages(library.store, library.id_of(blueprint_id))
+    id_ = library.id_of(blueprint_id)
+    answers.row_of(library, id_)  # who is not in the catalogue yet has no relatives there either
+    found = kinship.lineages(library.store, id_)
     shown = sorted(found.rows, key=lambda id_: (-found.steps[id_], id_))
     return shapes.LineageAnswer(
         relatives=tuple(_relative(found, id_) for id_ in shown), is_whole=found.is_whole

@@ -76,7 +76,7 @@ def run_detail(store: Store, catalogue: Catalogue, run_id: str) -> shapes.RunDet
 def metrics(
     store: Store, run_id: str, *, after: int | None = None, limit: int = NUM_POINTS
 ) -> shapes.MetricsAnswer:
-    """Return about `limit` of a run's lines of metrics, evenly spaced, or the last ones after a generation.
+    """Return about `limit` of a run's lines of metrics, evenly spaced, or the next ones after a generation.
 
     Raises:
         AnswerError: when there is no run of this name.
@@ -89,7 +89,8 @@ def metrics(
     else:
         records = store.generations(run_id, last=limit, after=after)
         lines = tuple((record.generation, record.metrics) for record in records)
-        num, stride = 1 + (records[-1].generation if records else after), 1
+        last, stride = store.last_generation(run_id), 1
+        num = last.generation + 1 if last else 0
     return shapes.MetricsAnswer(
         rows=tuple({**line, "generation": generation} for generation, line in lines),
         stride=stride,

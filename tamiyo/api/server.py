@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import sys
 from pathlib import Path
 
@@ -140,6 +141,26 @@ def serve(app: FastAPI, settings: BrowseSettings, listening: socket.socket) -> N
     """Serve until SIGINT or SIGTERM; answers in flight are given some seconds to end."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn hands the signal on when it has ended
     uvicorn.Server(server_config(app, settings)).run(sockets=[listening])
+
+
+def check_certificate(settings: BrowseSettings) -> None:
+    """Refuse a certificate that cannot be served with, before anything is promised.
+
+    Raises:
+        SettingsError: for a file that is no certificate, or a key that is not its own.
+    """
+    if settings.certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.certificate, settings.certificate_key, password=""
+        )
+    except OSError as error:  # an SSLError is one
+        raise SettingsError(
+            f"cannot serve with the certificate {settings.certificate} ({error.strerror or error})",
+            expected="a certificate as PEM, and its key, without a passphrase",
+            mend="name them with --certificate and --key",
+        ) from error
 
 
 def server_config(app: FastAPI, settings: BrowseSettings) -> uvicorn.Config:

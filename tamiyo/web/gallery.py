@@ -201,7 +201,7 @@ def _facets(kept: Mapping[str, str], counted: shapes.Facets) -> list[Facet]:
             title=title,
             choices=[
                 Choice(value=value, number=number, is_chosen=kept.get(name) == value)
-                for value, number in [*counts[name].items()][:NUM_CHOICES]
+                for value, number in _offered(counts[name], kept.get(name)).items()
                 if value
             ],
             is_asked=name in kept,
@@ -209,6 +209,12 @@ def _facets(kept: Mapping[str, str], counted: shapes.Facets) -> list[Facet]:
         for name, title in FACETS
         if len(counts[name]) > 1 or name in kept
     ]
+
+
+def _offered(counts: Mapping[str, int], chosen: str | None) -> dict[str, int]:
+    """Return the first choices of a filter, and the one that is chosen wherever it stands."""
+    offered = dict([*counts.items()][:NUM_CHOICES])
+    return offered if chosen is None else {**offered, chosen: counts.get(chosen, 0)}
 
 
 def _relaxed(context: Context, kept: Mapping[str, str], chips: Sequence[Chip]) -> list[Relaxed]:

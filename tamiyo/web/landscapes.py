@@ -1,6 +1,6 @@
 """The routes of pages that show a library or a run at one glance: front, map, heat map, curves, a card."""
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
@@ -68,11 +68,11 @@ def map_page(request: Request, context: InContext) -> Response:
 
 @router.get("/heat")
 def heat_page(
-    request: Request, context: InContext, status: Status | None = None, family: str = "", order: str = ""
+    request: Request, context: InContext, status: Status | Literal[""] = "", family: str = "", order: str = ""
 ) -> Response:
     """Show the best blueprints' scores on every task."""
     found = landscape.heat(
-        context.library.store, context.catalogue, limit=NUM_ROWS, status=status, family=family or None
+        context.library.store, context.catalogue, limit=NUM_ROWS, status=status or None, family=family or None
     )
     asked = {"status": status, "family": family}
     facets = context.catalogue.facets()
@@ -140,11 +140,11 @@ def _run_view(context: Context, run_id: str) -> dict[str, Any]:
 
 
 def _ordered(found: shapes.HeatAnswer, order: str) -> list[shapes.HeatRow]:
-    """Return the rows by the scores on the task whose key is asked for, best first; else as they come."""
+    """Return the rows by the scores on a task, those without one last; without such a task as they come."""
     place = next((place for place, task in enumerate(found.tasks) if task.task_key == order), None)
     if place is None:
         return list(found.rows)
-    return sorted(found.rows, key=lambda row: -1.0 if (s := row.scores[place]) is None else -s)
+    return sorted(found.rows, key=lambda row: 1.0 if (s := row.scores[place]) is None else -s)
 
 
 def _marks(families: Any) -> list[tuple[str, str, str]]:

@@ -73,7 +73,8 @@ def playground(
 @router.post("/evaluations", dependencies=[Depends(operator)])
 async def start_job(request: Request, jobs: InJobs) -> Response:
     """Send the playground's program to the Crucible, and go to the page that follows it."""
-    job = await run_in_threadpool(start, jobs, asked_job((await request.body()).decode("utf-8", "replace")))
+    form = (await request.body()).decode("utf-8", "replace")
+    job = await run_in_threadpool(lambda: start(jobs, asked_job(form)))
     return RedirectResponse(f"/evaluations/{job.id}", status_code=303)
 
 

@@ -12,7 +12,7 @@ from tamiyo.api.errors import AnswerError
 from tamiyo.api.evaluations import JobRunner, page_of_jobs
 from tamiyo.api.job_shapes import EvaluationAsk, JobShape
 from tamiyo.api.programs import CheckRequest, CheckShape, check, read_tokens
-from tamiyo.jobs_records import DEFAULT_SUITE
+from tamiyo.jobs_records import DEFAULT_SUITE, MAX_SEEDS
 from tamiyo.web.source import highlighted
 from tamiyo.web.tokens import coloured
 
@@ -66,12 +66,12 @@ def asked_job(form: str) -> EvaluationAsk:
     Raises:
         AnswerError: for a form that is not the playground's.
     """
-    fields = {name: values[0] for name, values in parse_qs(form, max_num_fields=_MAX_FIELDS).items()}
-    task = fields.get("task", "")
     try:
+        fields = {name: values[0] for name, values in parse_qs(form, max_num_fields=_MAX_FIELDS).items()}
+        task = fields.get("task", "")
         return EvaluationAsk(
             programs=[fields.get("tokens", "")],
-            seeds=list(range(int(fields.get("seeds", "3")))),
+            seeds=list(range(min(int(fields.get("seeds", "3")), MAX_SEEDS + 1))),
             max_seconds=float(fields.get("max_seconds", "120")),
             suite=DEFAULT_SUITE if task else fields.get("suite", DEFAULT_SUITE),
             tasks=[task] if task else [],
@@ -136,10 +136,8 @@ def _tokens(context: Context, asked: Mapping[str, str]) -> tuple[str, ...]:
     if asked.get("human"):
         return human(asked["human"]).tokens
     if asked.get("id"):
-        return context.library.get(asked["id"]).tokens
-    tokens = read_tokens(asked.get("tokens", ""))
-    added = read_tokens(asked.get("add", ""))
-    return (*tokens, *added)
+        return read_tokens(context.library.get(asked["id"]).tokens)
+    return read_tokens(f"{asked.get('tokens', '')} {asked.get('add', '')}")
 
 
 def _place(asked: Mapping[str, str], tokens: Sequence[str], found: CheckShape | None) -> int:

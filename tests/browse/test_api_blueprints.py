@@ -1,5 +1,7 @@
 """What the API says of blueprints, asked over a real socket; leaves guards to their own tests."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -209,6 +211,22 @@ def test_a_lineage_goes_back_and_forth(tmp_path: Path) -> None:
     made = [t for edit in first["edits"] if edit["kind"] != "delete" for t in edit["tokens"]]
     assert made == first["blueprint"]["tokens"]
     assert found["relatives"][-1]["edits"] == []
+
+
+def test_a_blueprint_that_an_import_is_bringing_is_told_so(tmp_path: Path) -> None:
+    path = servers.write_library(tmp_path / "library.db")
+    new, other = (blueprint.id for blueprint in servers.human_blueprints(2))
+    with closing(sqlite3.connect(path)) as connection:  # its rows are there; the catalogue's comes last
+        connection.execute("DELETE FROM catalogue WHERE blueprint_id = ?", (new,))
+        connection.commit()
+    with servers.browsing(path) as client:
+        for asked in (f"blueprints/{new}", f"blueprints/{new}/lineage", f"compare?a={new}&b={other}"):
+            answer = client.get(f"/api/v1/{asked}")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "being-imported"), asked
+            assert answer.headers["Retry-After"] == "10"
+        page = client.get(f"/blueprints/{new}", headers={"Accept": "text/html"})
+        assert page.status_code == 503
+        assert client.get(f"/api/v1/blueprints/{other}").status_code == 200
 
 
 def test_two_blueprints_are_compared_task_by_task(client: httpx.Client) -> None:

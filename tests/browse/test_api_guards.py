@@ -83,7 +83,7 @@ def test_a_head_is_answered_as_a_get_without_its_body(client: httpx.Client) -> N
 
 def test_other_hosts_are_refused(client: httpx.Client) -> None:
     port = client.base_url.port
-    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", ""):
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "", "localhost:/static/?"):
         assert code(client.get("/healthz", headers={"Host": host})) == (421, "unknown-host")
     for host in ("localhost", f"LOCALHOST:{port}", "127.0.0.1", "[::1]", f"[::1]:{port}"):
         assert client.get("/healthz", headers={"Host": host}).status_code == 200
@@ -248,7 +248,9 @@ def test_metrics_count_by_route_and_not_by_address(library: Path) -> None:
     )
     assert 'tamiyo_request_seconds_count{route="/api/v1/blueprints/{blueprint_id}"} 2.0' in text
     assert 'tamiyo_library_rows{table="blueprints"} 12.0' in text
-    assert "# TYPE tamiyo_jobs gauge" in text
+    assert text.count("# TYPE tamiyo_jobs gauge") == 1
+    kinds = re.findall(r"# TYPE (\w+)", text)
+    assert len(kinds) == len(set(kinds)), "each of them once"
     assert "tamiyo_requests_in_flight 1.0" in text
     assert "4711" not in text
 

@@ -66,6 +66,10 @@ def test_curves_are_thinned_and_followed(long_run: httpx.Client) -> None:
     assert [row["generation"] for row in thin["rows"]] == [0, 3, 6, 9, 11]
     assert thin["stride"] == 3
     assert [row["generation"] for row in read(after=8)["rows"]] == [9, 10, 11]
+    next_ones = read(after=2, limit=4)
+    assert [row["generation"] for row in next_ones["rows"]] == [3, 4, 5, 6]
+    assert (next_ones["next_after"], next_ones["num_generations"]) == (6, 12)
+    assert read(after=1000)["num_generations"] == 12
     news = read(after=11)
     assert (news["rows"], news["next_after"]) == ([], 11)
 

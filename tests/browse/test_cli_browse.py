@@ -130,6 +130,22 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.Captu
         main(["browse", "token"])
 
 
+def test_the_file_of_tokens_may_stand_before_or_behind_the_word_token(tmp_path: Path) -> None:
+    path = str(tmp_path / "own.json")
+    assert main(["browse", "--tokens", path, "token", "create", "ann"]) == 0
+    assert main(["browse", "token", "revoke", "ann", "--tokens", path]) == 0
+    assert not (tmp_path / "config").exists()
+
+
+def test_a_certificate_that_is_none_is_said_before_an_address(library: Path, tmp_path: Path) -> None:
+    certificate, _ = _certificate(tmp_path)
+    (tmp_path / "none.pem").write_text("no certificate")
+    for files in (("--certificate", tmp_path / "none.pem"), ("--certificate", certificate)):
+        done = run("--library", library, "--port", 0, *files)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+        assert "cannot serve with the certificate" in done.stderr
+
+
 def test_this_machine_needs_no_token_unless_told_so(library: Path, tmp_path: Path) -> None:
     assert run("token", "create", "ann").returncode == 0
     with started(library) as (_, address):

@@ -13,6 +13,8 @@ from judged_libraries import MLP, NEAR, SEED
 
 from curricula.suites import task_named
 from curricula.task import TaskError
+from hall_of_fame.errors import StoreError
+from hall_of_fame.records import RunRecord
 from tamiyo import jobs_worker
 from tamiyo.jobs_examination import build_examiner
 from tamiyo.jobs_records import EvaluationRequest, JobSettings
@@ -56,6 +58,13 @@ def test_an_examiner_judges_as_a_search_would_against_the_library(settings, tabl
         assert (result["reward"], result["terms"]) == (verdict.reward.total, asdict(verdict.reward.terms))
         assert result["measured"]["width"] == settings.width
     assert heard[1][1]["terms"]["redundancy"] == 1.0, "the library holds it"
+
+
+def test_the_library_can_be_read_alone(settings, table) -> None:
+    store = build_examiner(settings, table).store
+    assert store is not None
+    with pytest.raises(StoreError, match=r"cannot record a run in .*read-?only"):
+        store.add_run(RunRecord(id="another", created="2026-01-01T00:00:00+00:00", seed=0, config={}))
 
 
 def test_without_a_library_nothing_is_redundant(settings, table) -> None:

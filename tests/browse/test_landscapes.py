@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +18,7 @@ from hall_of_fame.catalogue import Catalogue
 from hall_of_fame.library import Library
 from tamiyo.api import atlas
 from tamiyo.web import curves
-from tamiyo.web.landscapes import heat_step
+from tamiyo.web.landscapes import _ordered, heat_step
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +137,20 @@ def test_the_heat_map_can_be_ordered_by_a_task(browser: httpx.Client) -> None:
     scores = [float(re.findall(r'data-score="([^"]*)"', row)[1].replace("−", "-")) for row in rows]
     assert scores == sorted(scores, reverse=True)
     assert page.count("aria-sort") == 1
+
+
+def test_blueprints_that_a_task_never_saw_come_last_in_its_order() -> None:
+    rows = [SimpleNamespace(scores=(score,)) for score in (0.9, None, 0.5, 1.0, 0.0)]
+    found: Any = SimpleNamespace(tasks=[SimpleNamespace(task_key="xor-a")], rows=rows)
+    assert [row.scores[0] for row in _ordered(found, "xor-a")] == [1.0, 0.9, 0.5, 0.0, None]
+    assert _ordered(found, "another") == rows
+
+
+def test_the_heat_map_s_form_may_ask_for_a_family_and_any_status(browser: httpx.Client) -> None:
+    family = next(row["blueprint"]["family"] for row in browser.get("/api/v1/heat").json()["rows"])
+    asked, plain = (browser.get("/heat", params={"family": family, **more}) for more in ({"status": ""}, {}))
+    assert asked.status_code == 200
+    assert asked.text.count('<th scope="row"') == plain.text.count('<th scope="row"') > 0
 
 
 @pytest.mark.parametrize(

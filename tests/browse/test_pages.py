@@ -21,6 +21,7 @@ from tamiyo.api.settings import BrowseSettings
 from tamiyo.api.shapes import BlueprintRow, Relative
 from tamiyo.web import rendering
 from tamiyo.web.detail import detail_view
+from tamiyo.web.gallery import NUM_CHOICES, _offered
 from tamiyo.web.pictures import family_tree
 from tamiyo.web.rendering import moment, number, quantity, shown_name, signed
 from tamiyo.web.source import highlighted
@@ -202,6 +203,14 @@ def test_a_filter_that_is_no_number_is_refused_with_its_name(client: httpx.Clien
     answer = client.get("/?min_score=much", headers={"Accept": "text/html"})
     assert answer.status_code == 422
     assert "min_score is &#39;much&#39;" in answer.text
+
+
+def test_a_filter_that_is_set_is_offered_however_many_others_there_are() -> None:
+    counts = {f"r{number}": 200 - number for number in range(150)}
+    assert list(_offered(counts, None)) == [f"r{number}" for number in range(NUM_CHOICES)]
+    assert list(_offered(counts, "r3")) == [f"r{number}" for number in range(NUM_CHOICES)]
+    assert [*_offered(counts, "r149").items()][-1] == ("r149", 51)
+    assert _offered(counts, "gone")["gone"] == 0
 
 
 def test_what_takes_long_is_sent_after_the_rest_of_a_page(client: httpx.Client) -> None:

@@ -2,9 +2,15 @@
 
 import re
 import time
+import tracemalloc
+from urllib.parse import urlencode
 
 import httpx
 import pytest
+
+from tamiyo.api.errors import AnswerError
+from tamiyo.api.programs import MAX_TOKENS
+from tamiyo.web.playground import asked_job
 
 LEGAL = "RES_START LINEAR OUT_DIM_DOUBLE GELU LINEAR OUT_DIM_IN RES_END"
 
@@ -99,6 +105,29 @@ def test_a_form_that_is_none_of_the_playgrounds_is_refused(client: httpx.Client)
     answer = client.post("/evaluations", data={"tokens": "LINEAR KERNEL_5"})
     assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "not-a-blueprint"
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "9", "1000000000", "9" * 40])
+def test_seeds_that_nobody_offers_are_refused_before_they_are_counted_out(client, seeds: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(AnswerError, match="the form says something"):
+        asked_job(urlencode({"tokens": LEGAL, "seeds": seeds}))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+    assert client.post("/evaluations", data={"tokens": LEGAL, "seeds": seeds}).status_code == 422
+
+
+def test_a_form_of_many_fields_is_refused(client: httpx.Client) -> None:
+    form = {"tokens": LEGAL, **{f"more{number}": "1" for number in range(30)}}
+    assert client.post("/evaluations", data=form).status_code == 422
+
+
+def test_a_program_that_grows_too_long_is_refused_and_not_a_fault_of_the_server(client: httpx.Client) -> None:
+    most = " ".join(["RELU"] * MAX_TOKENS)
+    assert client.get("/playground", params={"tokens": most}).status_code == 200
+    answer = client.get("/playground", params={"tokens": most, "add": "RELU"})
+    assert (answer.status_code, f"{MAX_TOKENS + 1} tokens" in answer.text) == (422, True)
 
 
 def test_a_job_that_nobody_knows_is_answered_with_a_page(client: httpx.Client) -> None:

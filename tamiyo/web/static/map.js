@@ -1,8 +1,9 @@
 // The map: blueprints that a network finds alike lie together; asks again while the server draws it.
 import { Plot, mix } from "./plot.js";
-import { fetched, looks, shownIn } from "./shown.js";
+import { answerOf, looks, shownIn } from "./shown.js";
 
 const ASK_AGAIN_MS = 1500;
+const AFTER_FAILURE_MS = 5000;
 const LEAST = 0.22; // share of the accent in the colour of the lowest rewards
 const root = document.querySelector("[data-map]");
 const status = root.querySelector("[data-status]");
@@ -140,7 +141,18 @@ function tell(found) {
   root.oninput = () => draw(found);
 }
 
-const ask = () => fetched(root.dataset.map, root.querySelector("[data-phase]"), tell);
+async function ask() {
+  let found;
+  try {
+    found = await answerOf(root.dataset.map);
+  } catch (error) {
+    status.hidden = false;
+    root.querySelector("[data-phase]").textContent = `No answer: ${error.message || "the server is away"}. The page asks again.`;
+    setTimeout(ask, AFTER_FAILURE_MS);
+    return;
+  }
+  tell(found);
+}
 ask();
 
 for (const row of document.querySelectorAll("[data-cluster]")) {

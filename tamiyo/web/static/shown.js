@@ -26,13 +26,18 @@ export function shownIn(panel) {
   };
 }
 
+/** Fetches JSON; throws what the server says is wrong, and how to mend it. */
+export async function answerOf(address) {
+  const response = await fetch(address, { headers: { Accept: "application/json" } });
+  const body = await response.json();
+  if (!response.ok) throw new Error([body.error?.message, body.error?.mend].filter(Boolean).join("; "));
+  return body;
+}
+
 /** Fetches JSON and hands it on, or says in `status` why there is none and how to go on. */
 export async function fetched(address, status, act) {
   try {
-    const response = await fetch(address, { headers: { Accept: "application/json" } });
-    const body = await response.json();
-    if (!response.ok) throw new Error([body.error?.message, body.error?.mend].filter(Boolean).join("; "));
-    act(body);
+    act(await answerOf(address));
   } catch (error) {
     status.hidden = false;
     status.textContent = `Not drawn: ${error.message || "the server does not answer"}. The table below has the numbers.`;
