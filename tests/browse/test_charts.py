@@ -162,6 +162,26 @@ def test_the_map_comes_by_itself_and_can_be_filtered(visit: Callable[..., Any]) 
     assert re.match(r"[0-9a-f]{12} · reward 0\.\d{3} · ", focus_one(page))
 
 
+def test_a_map_that_was_not_answered_once_is_asked_for_again(visit: Callable[..., Any], address: str) -> None:
+    page = visit("/map")
+    page.wait_for_selector("[data-count]:not(:empty)")
+    asked = []
+
+    def answer(route: Any) -> None:
+        asked.append(route)
+        if len(asked) == 1:
+            route.fulfill(status=200, body="a proxy's page")
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/map", answer)
+    page.goto(f"{address.rstrip('/')}/map")
+    page.wait_for_selector("[data-phase]:text('The page asks again.')")
+    page.wait_for_selector("[data-count]:not(:empty)")
+    assert len(asked) == 2
+    assert not page.is_visible("[data-status]")
+
+
 def test_a_cluster_is_shown_while_its_row_is_pointed_at(visit: Callable[..., Any]) -> None:
     page = visit("/map")
     page.wait_for_selector(".plot canvas")
