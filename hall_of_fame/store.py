@@ -286,28 +286,21 @@ class Store:
 
     def last_generation(self, run_id: str) -> GenerationRecord | None:
         """Return the last committed generation of a run; None before the first."""
-        found = self.generations(run_id, last=1)
+        found = self.generations(run_id, most=1)
         return found[0] if found else None
 
     def generations(
-        self, run_id: str, *, last: int | None = None, after: int | None = None
+        self, run_id: str, *, most: int | None = None, after: int | None = None
     ) -> list[GenerationRecord]:
-        """Return the committed generations of a run in their order.
-
-        Args:
-            run_id: the run.
-            last: how many at most: those committed last.
-            after: those that follow this generation alone; then the first of them count, not the last.
-        """
-        table = schema.generations
-        query = select(table).where(table.c.run_id == run_id).limit(last)
-        if after is None:
-            query = query.order_by(table.c.generation.desc())
-        else:
-            query = query.where(table.c.generation > after).order_by(table.c.generation)
+        """Return generations of a run in order, so many at most: the latest, or those next `after` one."""
+        table, is_back = schema.generations, after is None
+        order = table.c.generation.desc() if is_back else table.c.generation
+        query = select(table).where(table.c.run_id == run_id).order_by(order).limit(most)
+        if after is not None:
+            query = query.where(table.c.generation > after)
         with self.reading() as connection:
             found = [rows.generation_record(row) for row in connection.execute(query).mappings()]
-        return found[::-1] if after is None else found
+        return found[::-1] if is_back else found
 
     def metrics(self, run_id: str) -> list[dict[str, Any]]:
         """Return the line of metrics of every committed generation, in their order."""

@@ -87,7 +87,7 @@ def metrics(
         lines = tuple(zip(found.generations, found.lines, strict=True))
         num, stride = found.num, found.stride
     else:
-        records = store.generations(run_id, last=limit, after=after)
+        records = store.generations(run_id, most=limit, after=after)
         lines = tuple((record.generation, record.metrics) for record in records)
         last, stride = store.last_generation(run_id), 1
         num = last.generation + 1 if last else 0

@@ -66,7 +66,7 @@ def test_a_ledger_is_filled_as_a_run_fills_one(tmp_path: Path) -> None:
         counts = store.counts()
         assert (counts.runs, counts.evaluations, counts.generations) == (1, 2500, len(seconds))
         assert counts.blueprints < counts.candidates
-        assert store.generations(last.run.id, last=1)[0].generation == last.number
+        assert store.generations(last.run.id, most=1)[0].generation == last.number
         assert store.stages().keys() == {"xor", "temporal"}
 
 
