@@ -60,7 +60,7 @@ def expand(options: argparse.Namespace) -> int:
         folder = None if library is None else code_folder(options.code, library)
         subject, asked = _asked(options, library)
         out = Path(options.out or OUT / f"{subject.blueprint.id[:_SHORT_ID]}-{asked.target}")
-        check_free(out)
+        check_free(out, is_empty=options.provider != "template")
         sandbox = open_sandbox(options.sandbox)
         stack.callback(sandbox.close)
         with cli_expansions.told() as tell, _designer(options, subject, asked, folder) as (designer, journal):
@@ -101,11 +101,14 @@ def reproduce(options: argparse.Namespace) -> int:
     """Make an expansion on record again; exit with 1 when its figures are not the same."""
     from hall_of_fame.expansions import ExpansionBook
     from tamiyo import cli_expansions
-    from tamiyo.expansion.folders import write_folder
+    from tamiyo.expansion.folders import FolderError, check_free, write_folder
     from tamiyo.expansion.provenance import Repository
     from tamiyo.expansion.reproducing import reproduce as reproduce_
     from tamiyo.sandbox.choosing import open_sandbox
 
+    out = None if options.out is None else Path(options.out)
+    if out is not None:
+        check_free(out)
     with ExitStack() as stack:
         library = stack.enter_context(options.opened(options))
         record = ExpansionBook(library.store).get(options.expansion)
@@ -114,8 +117,12 @@ def reproduce(options: argparse.Namespace) -> int:
         stack.callback(sandbox.close)
         repository = None if folder is None else Repository(folder)
         found = reproduce_(record, library.store, sandbox, repository)
-    if options.out is not None:
-        write_folder(found.files, Path(options.out))
+    if out is not None:
+        try:
+            write_folder(found.files, out)
+        except FolderError:
+            cli_expansions.print_reproduced(found, None, as_json=options.json)
+            raise
     cli_expansions.print_reproduced(found, options.out, as_json=options.json)
     return 0 if found.is_reproduced else 1
 

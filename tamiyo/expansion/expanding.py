@@ -23,9 +23,9 @@ from hall_of_fame.database import dump_json
 from hall_of_fame.expansions import ExpansionBook, ExpansionCall, ExpansionRecord
 from tamiyo.expansion.conduct import ATTEMPTS, Conductor, Expansion, Part, Step
 from tamiyo.expansion.examination import check_architecture, check_plan, check_unit
-from tamiyo.expansion.folders import check_free, write_folder
+from tamiyo.expansion.folders import FolderError, check_free, write_folder
 from tamiyo.expansion.journal import Journal
-from tamiyo.expansion.provenance import Repository, file_hashes, has_git, tag_of, tree_hash
+from tamiyo.expansion.provenance import SHORT_ID, Repository, file_hashes, has_git, tag_of, tree_hash
 from tamiyo.expansion.records import (
     Brief,
     Check,
@@ -58,7 +58,7 @@ class FailedExpansionError(ExpansionError):
         failure = expansion.verdict.failure
         assert failure is not None, "what failed has a failure"
         self.record = record
-        kept = f"; on record as {record.id[:12]}" if record is not None else ""
+        kept = f"; on record as {record.id[:SHORT_ID]}" if record is not None else ""
         super().__init__(
             f"the template's own work does not pass check '{failure.name}': {failure.detail}; expected an "
             f"architecture that passes them all; nothing was written{kept}; report the blueprint's tokens"
@@ -220,7 +220,7 @@ def expand(
         ExpansionError: the blueprint does not serve the target, or what is made cannot be kept or written.
         SandboxError: the sandbox is gone.
     """
-    check_free(out)
+    check_free(out, is_empty=designer.name != TemplateDesigner().name)
     settings = settings_of(subject, asked, designer.name)
     conductor = Conductor(
         brief=brief_of(subject, asked),
@@ -246,9 +246,23 @@ def expand(
         record=record,
         calls=tuple(journal.calls),
         files=made.files,
-        is_written=write_folder(made.files, out),
+        is_written=_written(made.files, out, record.id),
         notes=tuple(notes),
     )
+
+
+def _written(files: Mapping[str, bytes], out: Path, id_: str) -> bool:
+    """Write the folder; where that fails, say how what is on record comes out of it."""
+    try:
+        return write_folder(files, out)
+    except FolderError as error:
+        if not id_:
+            raise
+        short = id_[:SHORT_ID]
+        raise FolderError(
+            f"{error}; it is on record as expansion {short}: get its files from the same library with "
+            f"`tamiyo reproduce {short} --out DIR`"
+        ) from error
 
 
 def provenance_of(

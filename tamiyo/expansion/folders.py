@@ -19,16 +19,28 @@ class FolderError(ExpansionError):
     """A folder that cannot be written, or holds something else."""
 
 
-def check_free(out: Path) -> None:
+def check_free(out: Path, *, is_empty: bool = False) -> None:
     """Refuse a path where no expansion could be put, before any work is done for it.
 
+    Args:
+        out: the path.
+        is_empty: refuse a folder that holds an expansion too, as what a model makes is seldom the same again.
+
     Raises:
-        FolderError: it is a file, or a folder that holds something and no expansion.
+        FolderError: it is a file, a folder that holds something and no expansion, or cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise FolderError(f"{out} is a file; expected a new folder; give another --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / KNOWN_BY).is_file():
-        raise _occupied(out)
+    try:
+        _check_occupied(out, is_empty=is_empty)
+        place = Path(os.path.realpath(out))
+        above = next(path for path in place.parents if path.exists())
+    except OSError as error:
+        raise _unwritable(out, str(error.strerror)) from error
+    if not above.is_dir():
+        raise _unwritable(out, f"{above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise _unwritable(out, f"{above} may not be written to")
+    if os.path.ismount(place):
+        raise _unwritable(out, "a disk is mounted there, so name a folder below it")
 
 
 def write_folder(files: Mapping[str, bytes], out: Path) -> bool:
@@ -40,25 +52,30 @@ def write_folder(files: Mapping[str, bytes], out: Path) -> bool:
     Raises:
         FolderError: the folder holds something else, cannot be written, or another process writes it.
     """
-    check_free(out)
-    if out.is_dir() and any(out.iterdir()):
-        if all(_content(out / path) == content for path, content in files.items()):
-            return False
-        raise _occupied(out)
+    place = Path(os.path.realpath(out))
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with _part(out) as part:
+        _check_occupied(out)
+        if out.is_dir() and any(out.iterdir()):
+            if all(_content(out / path) == content for path, content in files.items()):
+                return False
+            raise _occupied(out)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _part(place) as part:
             for path, content in files.items():
                 _write(part / path, content)
             part.chmod(0o755)
-            part.replace(out)
-            _sync(out.parent)
+            part.replace(place)
+            _sync(place.parent)
     except OSError as error:
-        raise FolderError(
-            f"cannot write {out}: {error.strerror}; expected a folder with space that can be written "
-            "and that nobody else writes; nothing was left there"
-        ) from error
+        raise _unwritable(out, str(error.strerror)) from error
     return True
+
+
+def _check_occupied(out: Path, *, is_empty: bool = False) -> None:
+    if out.exists() and not out.is_dir():
+        raise FolderError(f"{out} is a file; expected a new folder; give another --out")
+    if out.is_dir() and any(out.iterdir()) and (is_empty or not (out / KNOWN_BY).is_file()):
+        raise _occupied(out, is_empty=is_empty)
 
 
 @contextmanager
@@ -111,8 +128,19 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _occupied(out: Path) -> FolderError:
+def _occupied(out: Path, *, is_empty: bool = False) -> FolderError:
+    if is_empty:
+        return FolderError(
+            f"{out} is not empty; expected a new or empty folder for what a model makes; give another --out"
+        )
     return FolderError(
         f"{out} holds something else; expected a new or empty folder, or the same expansion; "
         "give another --out"
+    )
+
+
+def _unwritable(out: Path, cause: str) -> FolderError:
+    return FolderError(
+        f"cannot write {out}: {cause}; expected a folder with space that can be written "
+        "and that nobody else writes; nothing was left there"
     )

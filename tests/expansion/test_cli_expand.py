@@ -130,6 +130,34 @@ def test_a_reproduction_that_differs_ends_with_1_and_says_where(
     assert f"expansion {other.id[:12]} NOT reproduced: 14 of 15 figures the same" in done.out
 
 
+def test_a_folder_that_cannot_be_written_leaves_the_verdict_of_a_reproduction(
+    tamiyo: Run, library: Path, tmp_path: Path
+) -> None:
+    tamiyo("expand", "--out", "mine")
+    [record] = records(library)
+    (tmp_path / "mine" / "head.py").write_text("changed")
+    done = tamiyo("reproduce", record.id, "--out", "mine")
+    assert (done.status, done.err.count("mine holds something else")) == (1, 1)
+    assert "reproduced: 15 of 15 figures the same" in done.out
+    assert "written to" not in done.out
+    refused = tamiyo("reproduce", record.id, "--out", "lib")
+    assert (refused.status, refused.out) == (1, "")
+    assert "lib holds something else" in refused.err
+
+
+def test_a_model_is_not_asked_where_its_folder_is_not_empty(tamiyo: Run, library: Path) -> None:
+    tamiyo("expand", "--out", "out")
+    with serving(lies) as server:
+        done = tamiyo(
+            *("expand", "--provider", "openai", "--model", "tiny", "--base-url", f"{server.url}/v1"),
+            *("--out", "out"),
+        )
+        assert server.asked == []
+    assert done.status == 1
+    assert "out is not empty; expected a new or empty folder" in done.err
+    assert len(records(library)) == 1
+
+
 def test_a_merge_carries_expansions_and_says_where_their_commits_stay(
     tamiyo: Run, library: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

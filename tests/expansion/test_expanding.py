@@ -140,6 +140,27 @@ def test_where_even_the_template_fails_nothing_is_written_and_the_failure_is_on_
     assert not (Path(opened.store.name).parent / "expansions.git").exists()
 
 
+def test_what_cannot_be_written_at_last_is_on_record_and_says_how_to_get_it(
+    opened: Library, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    made(opened, sandbox, tmp_path / "out")
+    (tmp_path / "out" / "head.py").write_text("mine")
+    with pytest.raises(FolderError, match="holds something else") as caught:
+        made(opened, sandbox, tmp_path / "out")
+    [record] = ExpansionBook(opened.store).expansions()
+    assert f"on record as expansion {record.id[:12]}" in str(caught.value)
+    assert f"`tamiyo reproduce {record.id[:12]} --out DIR`" in str(caught.value)
+
+
+def test_a_model_is_not_asked_for_what_goes_nowhere(opened: Library, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "provenance.json").write_text("{}")
+    designer = Told()
+    with pytest.raises(FolderError, match="out is not empty"):
+        made(opened, Ending(), tmp_path / "out", designer)
+    assert designer.heard == []
+
+
 def test_folders_of_others_and_programs_that_do_not_fit_are_refused_before_anything_is_done(
     opened: Library, tmp_path: Path
 ) -> None:

@@ -67,6 +67,47 @@ def test_a_folder_that_cannot_be_made_is_refused_and_nothing_is_left(tmp_path: P
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_folder_that_could_not_be_made_is_refused_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match=r"cannot write .*out: .*file is a file"):
+        check_free(tmp_path / "file" / "new" / "out")
+    with pytest.raises(FolderError, match=r"cannot write .*: File name too long"):
+        check_free(tmp_path / ("x" * 300))
+    with monkeypatch.context() as patched:
+        patched.setattr(os.path, "ismount", lambda path: True)
+        with pytest.raises(FolderError, match=r"cannot write .*disk: a disk is mounted there"):
+            check_free(tmp_path / "disk")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(FolderError, match=rf"cannot write .*out: {tmp_path} may not be written to"):
+        check_free(tmp_path / "new" / "out")
+
+
+def test_what_a_model_makes_goes_into_an_empty_folder_alone(tmp_path: Path) -> None:
+    write_folder(FILES, tmp_path / "out")
+    check_free(tmp_path / "out")
+    with pytest.raises(FolderError, match="out is not empty; expected a new or empty folder"):
+        check_free(tmp_path / "out", is_empty=True)
+    (tmp_path / "empty").mkdir()
+    check_free(tmp_path / "empty", is_empty=True)
+
+
+def test_the_folder_one_is_in_and_a_link_to_one_are_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert write_folder(FILES, Path())
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    assert write_folder(FILES, tmp_path / "link")
+    for name in ("here", "there", "link"):
+        assert content(tmp_path / name) == FILES
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["here", "link", "there"]
+
+
 _WRITE = """
 import sys
 from pathlib import Path
