@@ -27,7 +27,7 @@ from tamiyo.providers.contract import (
     ProviderSettingError,
     Request,
 )
-from tamiyo.providers.recorded import RecordedProvider, call_data, call_from_data, digest
+from tamiyo.providers.recorded import RecordedProvider, call_data, call_from_data, digest, digest_of
 
 #: What came of a call that would come of it again; other failures are worth another try.
 _SETTLED: tuple[FailureKind | None, ...] = (None, "refused", "cut_off", "garbage")
@@ -52,7 +52,7 @@ class Journal:
         self._subject, self._attempt, self._first = "plan", 1, 0
         self.calls: list[ExpansionCall] = []
         for call in self._read():
-            self._earlier[digest(call.request)].append(call)
+            self._earlier[digest_of(call)].append(call)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from tamiyo.providers.contract import ProviderSettingError
+from tamiyo.providers.hiding import SHORTEST_SECRET
 
 _PORTS = {"http": 80, "https": 443}
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
@@ -68,6 +69,11 @@ def check_key(key: str | None, variable: str, address: Address) -> None:
         )
     if key is not None and not _KEY.fullmatch(key):
         raise ProviderSettingError(f"{variable} holds blanks or characters that no key has: export it anew")
+    if key is not None and len(key) < SHORTEST_SECRET and not address.is_local:
+        raise ProviderSettingError(
+            f"{variable} holds {len(key)} characters, and {address.host} needs a key, expected at least "
+            f"{SHORTEST_SECRET}: export it anew, or name a server of your own by its base URL"
+        )
     if key is not None and not address.is_encrypted and not address.is_local:
         raise ProviderSettingError(
             f"{variable} would travel to {address.host} in the clear: name the server by https, or unset it"

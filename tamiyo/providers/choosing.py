@@ -11,6 +11,7 @@ from tamiyo.providers import anthropic_messages, openai_compatible
 from tamiyo.providers.anthropic_messages import AnthropicMessages
 from tamiyo.providers.budget import Budget
 from tamiyo.providers.contract import CallRecord, Provider, ProviderSettingError
+from tamiyo.providers.hiding import secrets_of
 from tamiyo.providers.openai_compatible import OpenAiCompatible
 from tamiyo.providers.prices import NOTHING, Price, read_prices
 from tamiyo.providers.recorded import RecordedProvider, read_calls
@@ -72,11 +73,11 @@ def open_provider(
     if kind == "openai":
         key = environment.get(openai_compatible.KEY_VARIABLE) or None
         server = OpenAiCompatible(model, base_url=base_url or openai_compatible.MAKER_URL, key=key)
-        opened: _Opened = server, table.price(server.address.host, model), (key,) if key else ()
+        opened: _Opened = server, table.price(server.address.host, model), secrets_of(key)
     elif kind == "anthropic":
         key = environment.get(anthropic_messages.KEY_VARIABLE) or None
         server = AnthropicMessages(model, base_url=base_url or anthropic_messages.MAKER_URL, key=key)
-        opened = server, table.price(server.address.host, model), (key,) if key else ()
+        opened = server, table.price(server.address.host, model), secrets_of(key)
     elif kind == "local":
         opened = _local(Path(model)), NOTHING, ()
     else:

@@ -122,6 +122,7 @@ class CallRecord:
         seconds: from question to answer or failure.
         error: why no usable answer came; None when one did.
         detail: the failure in words; empty when there was none.
+        digest: of the request as it was asked, secrets and all; empty where `request` is that.
     """
 
     provider: str
@@ -136,6 +137,7 @@ class CallRecord:
     seconds: float
     error: FailureKind | None = None
     detail: str = ""
+    digest: str = ""
 
 
 class Provider(Protocol):

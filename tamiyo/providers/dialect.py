@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from tamiyo.providers.addresses import Address, check_key, read_address
 from tamiyo.providers.answers import check_request
 from tamiyo.providers.contract import Answer, Request
+from tamiyo.providers.hiding import secrets_of
 from tamiyo.providers.wire import ask, check_installed, load
 
 #: How a request is put to a server: immutable, as ways are compared and gone back to.
@@ -41,7 +42,7 @@ class Dialect(abc.ABC, Generic[Way]):
         self._sdk = load(maker)
         self._maker, self._model, self._address = maker, model, read_address(base_url)
         check_key(key, variable, self._address)
-        self._secrets = (key,) if key else ()
+        self._secrets = secrets_of(key)
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
         self._way = way
 

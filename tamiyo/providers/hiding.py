@@ -5,7 +5,14 @@ import re
 
 #: What stands where a secret stood.
 HIDDEN = "[secret]"
+#: Characters of the shortest key that is a secret: a shorter one stands for none, and is in common texts too.
+SHORTEST_SECRET = 12
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+def secrets_of(key: str | None) -> tuple[str, ...]:
+    """Return what is to be hidden of a key: all, or nothing of one such as `none`, which keeps nobody out."""
+    return (key,) if key is not None and len(key) >= SHORTEST_SECRET else ()
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:

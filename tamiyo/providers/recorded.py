@@ -28,6 +28,11 @@ def digest(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_of(call: CallRecord) -> str:
+    """Return the digest of what a call asked, whatever was hidden of it on record."""
+    return call.digest or digest(call.request)
+
+
 class RecordedProvider:
     """Plays calls again: each request meets what came of the same request then, in the order of then."""
 
@@ -35,7 +40,7 @@ class RecordedProvider:
         self._name = name
         self._calls: defaultdict[str, deque[CallRecord]] = defaultdict(deque)
         for call in calls:
-            self._calls[digest(call.request)].append(call)
+            self._calls[digest_of(call)].append(call)
 
     @property
     def name(self) -> str:

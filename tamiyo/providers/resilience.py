@@ -24,6 +24,7 @@ from tamiyo.providers.contract import (
 )
 from tamiyo.providers.hiding import hide, one_line
 from tamiyo.providers.prices import Price
+from tamiyo.providers.recorded import digest
 
 #: Failures that can pass by themselves.
 PASSING: frozenset[FailureKind] = frozenset({"timed_out", "unavailable", "rate_limited"})
@@ -220,6 +221,7 @@ class GuardedProvider:
         messages = tuple(
             Message(role=message.role, text=hide(message.text, self._secrets)) for message in request.messages
         )
+        is_hidden = messages != request.messages
         return CallRecord(
             provider=self.name,
             request=replace(request, messages=messages),
@@ -233,4 +235,5 @@ class GuardedProvider:
             seconds=seconds,
             error=None if isinstance(outcome, Answer) else outcome.kind,
             detail="" if isinstance(outcome, Answer) else str(outcome),
+            digest=digest(request) if is_hidden else "",
         )

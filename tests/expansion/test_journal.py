@@ -23,7 +23,9 @@ def request(text: str, seed: int = 0) -> Request:
     return Request(messages=(Message(role="user", text=text),), seed=seed, timeout_s=5.0)
 
 
-def guarded(script: list[Any], journal: Journal) -> tuple[Provider, ScriptedProvider]:
+def guarded(
+    script: list[Any], journal: Journal, secrets: tuple[str, ...] = ()
+) -> tuple[Provider, ScriptedProvider]:
     """Return a provider that speaks this script and tells the journal, and who speaks it."""
     speaker = ScriptedProvider(script)
     inside = GuardedProvider(
@@ -34,6 +36,7 @@ def guarded(script: list[Any], journal: Journal) -> tuple[Provider, ScriptedProv
         breaker=CircuitBreaker(),
         generator=random.Random(0),
         record=journal.record,
+        secrets=secrets,
         sleep=lambda seconds: None,
     )
     return ResumedProvider(inside, journal), speaker
@@ -94,6 +97,18 @@ def test_what_had_an_answer_is_not_asked_again_and_what_had_none_is(tmp_path: Pa
         assert len(journal.calls) == 6
     with Journal(path) as journal:
         assert len(journal.earlier) == 6
+
+
+def test_an_answer_is_known_again_though_its_question_held_a_secret(tmp_path: Path) -> None:
+    path, key = tmp_path / "calls.jsonl", "sk-very-secret-0123456789"
+    with Journal(path) as journal:
+        provider, _ = guarded(["{}"], journal, secrets=(key,))
+        provider.complete(request(f"is {key} a key?"))
+    assert key not in path.read_text()
+    with Journal(path) as journal:
+        provider, speaker = guarded(["again"], journal, secrets=(key,))
+        assert provider.complete(request(f"is {key} a key?")).text == "{}"
+        assert speaker.requests == []
 
 
 def test_one_process_at_a_time_makes_an_expansion(tmp_path: Path) -> None:

@@ -59,6 +59,22 @@ def test_a_server_is_opened_with_key_price_and_record(dialect: Dialect, tmp_path
 
 
 @dialects
+def test_a_key_that_stands_for_none_is_sent_and_found_in_answers(dialect: Dialect) -> None:
+    calls: list[CallRecord] = []
+    keys = {"OPENAI_API_KEY": "none", "ANTHROPIC_API_KEY": "none"}
+    plan = '{"positions": "none"}'
+    question = Request(messages=(Message(role="user", text="none or rotary?"),), max_tokens=100)
+    with serving(says(dialect.good(plan))) as server:
+        url = server.url + ("/v1" if dialect is OPENAI else "")
+        provider = opened(dialect.name, base_url=url, record=calls.append, environment=keys)
+        assert provider.complete(question).text == plan
+        assert server.asked[0].headers["authorization"] == "Bearer none"
+    assert [(call.answer, call.request.messages) for call in calls] == [(plan, question.messages)]
+    with pytest.raises(ProviderSettingError, match=r"_API_KEY holds 4 characters, .* at least 12"):
+        opened(dialect.name, environment=keys)
+
+
+@dialects
 def test_dollars_are_not_spent_on_a_model_without_a_price(dialect: Dialect) -> None:
     with serving(says(dialect.good())) as server:
         provider = opened(dialect.name, base_url=server.url, budget=Budget(usd=1.0))
