@@ -80,7 +80,7 @@ class ExpansionCall:
     """One question to a language model for an expansion, and what came of it.
 
     Attributes:
-        subject: `plan` or the name of a unit.
+        subject: `plan` or the name of a unit; `unknown` where a command that was cut short asked it.
         attempt: number of the attempt at it, from 1; an attempt may take several calls.
         provider: provider and model that were asked.
         model: the model that answered, as it names itself; empty when nothing came.
@@ -192,15 +192,19 @@ class ExpansionBook:
             return [ExpansionCall(**row) for row in connection.execute(query).mappings()]
 
     def costs(self, ids: Sequence[str]) -> dict[str, float]:
-        """Return what the calls behind each of these expansions cost in USD, where their prices are known."""
+        """Return what the calls behind each expansion cost in USD, where the price of every one is known."""
         table = schema.expansion_calls
-        query = select(table.c.expansion_id, table.c.cost_usd).where(table.c.cost_usd.is_not(None))
+        query = select(table.c.expansion_id, table.c.cost_usd)
         found: dict[str, float] = {}
+        unknown: set[str] = set()
         with self._store.reading() as connection:
             for chunk in queries.chunks(ids):
                 for id_, cost in connection.execute(query.where(table.c.expansion_id.in_(chunk))):
-                    found[id_] = found.get(id_, 0.0) + cost
-        return found
+                    if cost is None:
+                        unknown.add(id_)
+                    else:
+                        found[id_] = found.get(id_, 0.0) + cost
+        return {id_: cost for id_, cost in found.items() if id_ not in unknown}
 
 
 def digest(record: ExpansionRecord, calls: Sequence[ExpansionCall]) -> str:

@@ -40,7 +40,14 @@ def test_an_expansion_is_read_as_it_was_written(store: Store) -> None:
     assert book.expansions() == book.expansions(written.blueprint_id) == [written]
     assert book.expansions(store.ids()[1]) == []
     assert book.calls(written.id) == list(CALLS)
-    assert book.costs([written.id, "f" * 64]) == {written.id: 0.25}
+
+
+def test_an_expansion_has_a_cost_where_the_price_of_every_call_is_known(store: Store) -> None:
+    book = ExpansionBook(store)
+    turned_down = expansion_call("head", cost_usd=0.0, usage="none")
+    known = book.add(on_record(store), [CALLS[0], CALLS[0], turned_down])
+    unknown = [book.add(on_record(store), calls) for calls in (CALLS, [turned_down, CALLS[1]], ())]
+    assert book.costs([known.id, *(record.id for record in unknown), "f" * 64]) == {known.id: 0.5}
 
 
 def test_equal_work_is_on_record_once_and_keeps_when_it_was_first_done(store: Store) -> None:
