@@ -30,7 +30,7 @@ ExpansionId = Annotated[
 class ExpansionPart(Shape):
     """The plan or a unit: who made it."""
 
-    name: str = Field(description="`plan` or the unit's name")
+    name: str = Field(description="`plan` or the unit's name; `unknown` of a command cut short")
     author: str = Field(description="template, or provider and model")
     attempts: int = Field(description="how often its author, or whoever was asked before, tried")
     cause: str = Field(description="why the template made it instead, in a word; empty otherwise")

@@ -232,6 +232,7 @@ def expand(
         attempts=asked.attempts,
     )
     made = conductor.conduct()
+    journal.keep_rest()
     notes: list[str] = []
     commit = _committed(subject, asked.target, made, folder, notes) if made.verdict.is_passed else None
     record = _record(subject, asked.target, designer.name, settings, made, commit, sandbox.name)

@@ -29,6 +29,8 @@ from tamiyo.providers.contract import (
 )
 from tamiyo.providers.recorded import RecordedProvider, call_data, call_from_data, digest, digest_of
 
+#: What is said of a call that was paid for and asked by no command that came to its end.
+CUT_SHORT = "asked by a command that was cut short; the one that went on asked something else"
 #: What came of a call that would come of it again; other failures are worth another try.
 _SETTLED: tuple[FailureKind | None, ...] = (None, "refused", "cut_off", "garbage")
 
@@ -108,12 +110,19 @@ class Journal:
                 return call
         return None
 
+    def keep_rest(self) -> None:
+        """Add the earlier calls that were not given again: they were paid for too, whatever they were for."""
+        self.begin("unknown", 1)
+        for call in self.earlier:
+            self._add(call, CUT_SHORT)
+        self._earlier.clear()
+
     def finish(self) -> None:
         """Take the file away: its calls are in the ledger now."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
-    def _add(self, call: CallRecord) -> None:
+    def _add(self, call: CallRecord, detail: str = "") -> None:
         self.calls.append(
             ExpansionCall(
                 subject=self._subject,
@@ -129,7 +138,7 @@ class Journal:
                 seconds=call.seconds,
                 error="" if call.error is None else f"{call.error}: {call.detail}",
                 verdict="none",
-                detail="",
+                detail=detail,
             )
         )
 

@@ -24,7 +24,7 @@ from tamiyo.expansion.provenance import Repository, file_hashes, tag_of, tree_ha
 from tamiyo.expansion.records import Designer, ExpansionError
 from tamiyo.expansion.subjects import best_subject, subject_in_file, subject_of, target_for
 from tamiyo.expansion.template import TemplateDesigner
-from tamiyo.providers.contract import ProviderError
+from tamiyo.providers.contract import CallRecord, Message, ProviderError, Request
 from tamiyo.sandbox.contract import Job, Limits, Outcome, ResourceUse, Sandbox
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -46,13 +46,14 @@ def made(
     """Expand the library's best causal blueprint."""
     folder = Path(library.store.name).parent
     subject = fields.pop("subject", None) or best_subject(library, "char_lm")
+    journal = fields.pop("journal", None) or Journal(None)
     return expand(
         subject,
         Asked(target=fields.pop("target", "char_lm"), **fields),
         designer or TemplateDesigner(),
         sandbox,
         out,
-        journal=Journal(None),
+        journal=journal,
         book=ExpansionBook(library.store),
         folder=folder,
     )
@@ -159,6 +160,31 @@ def test_a_model_is_not_asked_for_what_goes_nowhere(opened: Library, tmp_path: P
     with pytest.raises(FolderError, match="out is not empty"):
         made(opened, Ending(), tmp_path / "out", designer)
     assert designer.heard == []
+
+
+def test_a_call_that_a_killed_command_made_is_on_record_though_nobody_asks_it_again(
+    opened: Library, tmp_path: Path
+) -> None:
+    call = CallRecord(
+        provider="openai:tiny",
+        request=Request(messages=(Message(role="user", text="plan?"),)),
+        attempt=1,
+        answer="{}",
+        model="tiny",
+        prompt_tokens=3,
+        completion_tokens=1,
+        cost_usd=0.5,
+        usage="told",
+        seconds=1.0,
+    )
+    with Journal(tmp_path / "calls.jsonl") as journal:
+        journal.record(call)
+    with Journal(tmp_path / "calls.jsonl") as journal, pytest.raises(FailedExpansionError):
+        made(opened, Ending(), tmp_path / "out", Told(), journal=journal)
+    book = ExpansionBook(opened.store)
+    [record] = book.expansions()
+    assert [(call.answer, call.cost_usd) for call in book.calls(record.id)] == [("{}", 0.5)]
+    assert not (tmp_path / "calls.jsonl").exists()
 
 
 def test_folders_of_others_and_programs_that_do_not_fit_are_refused_before_anything_is_done(

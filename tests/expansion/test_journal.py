@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tamiyo.expansion.journal import Journal, ResumedProvider
+from tamiyo.expansion.journal import CUT_SHORT, Journal, ResumedProvider
 from tamiyo.expansion.records import Attempt, Check, ExpansionError, Verdict
 from tamiyo.providers.budget import Budget
 from tamiyo.providers.contract import Message, Provider, ProviderError, Request
@@ -97,6 +97,26 @@ def test_what_had_an_answer_is_not_asked_again_and_what_had_none_is(tmp_path: Pa
         assert len(journal.calls) == 6
     with Journal(path) as journal:
         assert len(journal.earlier) == 6
+
+
+def test_answers_that_nobody_asks_for_again_are_kept_too(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    with Journal(path) as journal:
+        provider, _ = guarded(["{}", "class Head: ...", "class Layer: ..."], journal)
+        for text in ("plan?", "head?", "layer?"):
+            provider.complete(request(text))
+    with Journal(path) as journal:
+        provider, _ = guarded([], journal)
+        journal.begin("head", 1)
+        provider.complete(request("head?"))
+        journal.judge(passed("head", "class Head: ..."))
+        journal.keep_rest()
+        assert [(call.subject, call.answer, call.verdict, call.detail) for call in journal.calls] == [
+            ("head", "class Head: ...", "passed", ""),
+            ("unknown", "{}", "none", CUT_SHORT),
+            ("unknown", "class Layer: ...", "none", CUT_SHORT),
+        ]
+        assert journal.earlier == []
 
 
 def test_an_answer_is_known_again_though_its_question_held_a_secret(tmp_path: Path) -> None:
