@@ -1,11 +1,11 @@
 """The sandbox of rlimits, filters of system calls and Landlock; it needs no bubblewrap, container or root."""
 
 import os
-import shutil
 import sys
 import tempfile
 
 from tamiyo.sandbox import confinement, keeper, seccomp
+from tamiyo.sandbox.clearing import remove_folder
 from tamiyo.sandbox.contract import Job, Limits, Outcome, SandboxError
 
 
@@ -51,4 +51,4 @@ class RlimitsSandbox:
     def close(self) -> None:
         """End the zygote and remove its folder."""
         self._keeper.close()
-        shutil.rmtree(self._base, ignore_errors=True)
+        remove_folder(self._base)

@@ -9,7 +9,6 @@ import select
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from tamiyo.sandbox import confinement, watching, wire
 from tamiyo.sandbox.candidate import Cell, live
+from tamiyo.sandbox.clearing import remove_folder
 
 #: Most bytes that a function may return; what is longer ends the job.
 RESULT_BYTES = 32 * 1024**2
@@ -47,6 +47,11 @@ def serve() -> None:
     os.umask(0o022)
     jobs, outcomes = _take_pipes()
     settings, programs = wire.receive(jobs)
+    if not settings[
+        "namespaces"
+    ]:  # a zygote that was lost on the same disk left the folders of its jobs there
+        settings["base"] = tempfile.mkdtemp(dir=settings["base"])
+        os.chmod(settings["base"], 0o711)
     tempfile.tempdir = settings["base"]  # the only folder that can be written to
     version = _warm_up()
     confinement.join_pages()
@@ -298,7 +303,7 @@ def _clear(cell: Cell) -> None:
             confinement.unmount(path)
         shutil.rmtree(base)
     else:
-        subprocess.run(["rm", "-rf", "--", base], check=True, env={"PATH": "/usr/bin:/bin"})
+        remove_folder(base)
 
 
 if __name__ == "__main__":
