@@ -45,6 +45,7 @@ class ContainerSandbox:
 
     def __init__(self, address: str | None = None) -> None:
         self._engine = _engine(address)
+        _try_out(self._engine)
         self._programs = seccomp.filters(signals_itself_alone=True)
         self._keeper: keeper.Keeper | None = None
         self._size = (0, 0, 0)
@@ -85,7 +86,11 @@ class _ContainerZygote:
         self._folder = tempfile.TemporaryDirectory(prefix="tamiyo-container-")
         for name in ("jobs", "outcomes"):
             os.mkfifo(os.path.join(self._folder.name, name), 0o600)
-        self._container = _container(engine, limits, self._folder.name)
+        try:
+            self._container = _container(engine, limits, self._folder.name)
+        except SandboxError:
+            self._folder.cleanup()
+            raise
         self._jobs = -1
         self._outcomes = os.open(os.path.join(self._folder.name, "outcomes"), os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -176,6 +181,12 @@ def _engine(address: str | None) -> Any:
     return engine
 
 
+def _try_out(engine: Any) -> None:
+    """Make a container and remove it; an engine may answer and still be allowed to make none."""
+    with tempfile.TemporaryDirectory(prefix="tamiyo-container-") as exchange:
+        _container(engine, Limits(), exchange).remove(force=True)
+
+
 def _sockets() -> list[str]:
     """The sockets of engines that are here: of this user first."""
     own = os.environ.get("XDG_RUNTIME_DIR", "/nowhere")
@@ -189,7 +200,21 @@ def _sockets() -> list[str]:
 
 
 def _container(engine: Any, limits: Limits, exchange: str) -> Any:
-    """A container for jobs of `limits`, not yet started."""
+    """A container for jobs of `limits`, not yet started.
+
+    Raises:
+        SandboxError: the engine makes none.
+    """
+    try:
+        return _created(engine, limits, exchange)
+    except Exception as error:
+        raise SandboxError(
+            f"the engine of containers answers, and makes no container: {error}; expected one without rights "
+            "or a network; look at the engine's settings, or name another --sandbox"
+        ) from error
+
+
+def _created(engine: Any, limits: Limits, exchange: str) -> Any:
     from docker.types import Ulimit
 
     shown = [path for path in keeper.readable_paths() if not os.path.islink(path)]
