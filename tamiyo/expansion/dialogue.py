@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tamiyo.expansion.extraction import ExtractionError, json_in, python_in
+from tamiyo.expansion.extraction import python_in
 from tamiyo.expansion.interfaces import UNIT_INTERFACES, common_interface
 from tamiyo.expansion.plan import PLAN_SCHEMA, PlanError, parse_plan, plan_text
 from tamiyo.expansion.prompting import Prompt, PromptName, load_prompts
 from tamiyo.expansion.records import Attempt, Brief, Plan, UnitName
 from tamiyo.expansion.targets import Target, target_named
 from tamiyo.providers.contract import Answer, Message, Provider, ProviderError, Request
+from tamiyo.providers.objects import ExtractionError, json_in
 
 #: Earlier failures that a question repeats at most: the last ones.
 NUM_FAILURES = 2

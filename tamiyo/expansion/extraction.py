@@ -1,25 +1,14 @@
-"""Takes Python or JSON out of what a model answered, or says exactly why there is none; runs nothing."""
+"""Takes Python out of what a model answered, or says exactly why there is none; runs nothing."""
 
 import ast
-import json
 import re
 import textwrap
 from dataclasses import dataclass
 
-from tamiyo.expansion.records import ExpansionError
+from tamiyo.providers.objects import ExtractionError, said, start_of
 
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*([\w+-]*)\s*")
-#: Characters of an answer that an error shows, and places where an object is looked for.
-_SHOWN, _TRIES = 160, 256
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-class ExtractionError(ExpansionError):
-    """An answer that holds nothing to use; `rule` names why, so that failures can be counted."""
-
-    def __init__(self, rule: str, reason: str) -> None:
-        super().__init__(f"rule '{rule}': {reason}")
-        self.rule = rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,7 @@ def python_in(answer: str) -> str:
     Raises:
         ExtractionError: `answer-empty`, `thought-unfinished`, `fence-open`, `several-blocks`, `no-code`.
     """
-    text = _said(answer)
+    text = said(answer)
     blocks = _fenced(text)
     if not blocks:
         return _plain(text)
@@ -59,47 +48,6 @@ def python_in(answer: str) -> str:
             f"{_fault(blocks[0].text)}; the answer may have been cut off: write a shorter file",
         )
     return blocks[0].text
-
-
-def json_in(answer: str) -> str:
-    """Return the one JSON object of an answer, as it stands there.
-
-    Raises:
-        ExtractionError: `answer-empty`, `thought-unfinished`, `no-object`, `several-objects`.
-    """
-    text = _said(answer)
-    found, fault, at, tries = [], "", text.find("{"), 0
-    while at >= 0 and (tries := tries + 1) <= _TRIES:
-        try:
-            _, end = json.JSONDecoder().raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError) as error:
-            fault = fault or str(error)
-            end = at + 1
-        else:
-            found.append(text[at:end])
-        at = text.find("{", end)
-    if len(found) > 1 and len(set(found)) > 1:
-        raise ExtractionError("several-objects", f"{len(found)} JSON objects; expected one")
-    if not found:
-        reason = fault or "it has no '{'"
-        raise ExtractionError(
-            "no-object", f"no JSON object in the answer ({reason}); it began {_start(text)}"
-        )
-    return found[0]
-
-
-def _said(answer: str) -> str:
-    """Return an answer without the thoughts that some models put before it."""
-    text = answer.strip()
-    if text.startswith("<think>"):
-        _, ended, text = text.partition("</think>")
-        if not ended:
-            raise ExtractionError(
-                "thought-unfinished", "<think> never ends; the answer was cut off while the model thought"
-            )
-    if not text.strip():
-        raise ExtractionError("answer-empty", "the answer is empty")
-    return text.strip()
 
 
 def _fenced(text: str) -> list[_Fenced]:
@@ -130,7 +78,7 @@ def _plain(text: str) -> str:
     raise ExtractionError(
         "no-code",
         f"no block between ``` and the answer is not a Python file by itself: {_fault(text)}; "
-        f"it began {_start(text)}",
+        f"it began {start_of(text)}",
     )
 
 
@@ -151,7 +99,3 @@ def _fault(text: str) -> str:
     except (ValueError, RecursionError, MemoryError) as error:
         return f"{type(error).__name__}: {error}"
     return "it defines no class and no function"
-
-
-def _start(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

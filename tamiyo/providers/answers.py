@@ -9,6 +9,7 @@ from typing import Any, Never
 from tamiyo.providers.budget import most_prompt_tokens
 from tamiyo.providers.contract import Answer, ProviderError, Request
 from tamiyo.providers.hiding import hide, one_line
+from tamiyo.providers.objects import ExtractionError, json_in, said
 
 #: Tokens by which an answer may pass its most, as some servers count the ends of messages.
 EXTRA_TOKENS = 16
@@ -105,9 +106,12 @@ def checked(answer: Answer, request: Request) -> Answer:
         refuse("garbage", "the answer holds characters that are no text", answer)
     if request.schema is None:
         return answer
-    text = answer.text.strip()
-    if fenced := _FENCED.fullmatch(text):
-        text = fenced.group(1).strip()
+    try:
+        text = _json_of(answer.text)
+    except ExtractionError as error:
+        refuse(
+            "garbage", one_line(f"the answer does not meet the schema: no JSON: {error}", most=600), answer
+        )
     if fault := _fault(text, request.schema):
         refuse("garbage", f"the answer does not meet the schema: {fault}", answer)
     return replace(answer, text=text)
@@ -116,6 +120,22 @@ def checked(answer: Answer, request: Request) -> Answer:
 def refuse(kind: Any, message: str, answer: Answer) -> Never:
     """Raise a failure that has been paid for."""
     raise ProviderError(kind, message, answer=answer)
+
+
+def _json_of(text: str) -> str:
+    """Return the JSON of an answer: all of it, or all between back quotes, or the one object in it.
+
+    Raises:
+        ExtractionError: there is none, or more than one.
+    """
+    text = said(text)
+    if fenced := _FENCED.fullmatch(text):
+        text = fenced.group(1).strip()
+    try:
+        _loads(text)
+    except (ValueError, RecursionError):
+        return json_in(text)
+    return text
 
 
 def _fault(text: str, schema: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamiyo.expansion.extraction import ExtractionError, json_in, python_in
+from tamiyo.expansion.extraction import python_in
+from tamiyo.providers.objects import ExtractionError, json_in
 
 FILE = "import torch\n\n\nclass Head(torch.nn.Module):\n    pass\n"
 PLAN = '{"depth": 2, "width": 64}'

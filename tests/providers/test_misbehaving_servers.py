@@ -323,6 +323,38 @@ def test_an_answer_that_meets_the_schema_is_its_json_alone(dialect: Dialect, tex
 
 
 @dialects
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>One or {} or\nthree?</think>\n{}",
+        "<think>Three.</think>```json\n{}\n```",
+        "The plan:\n\n```json\n{}\n```\n\nIt is {{deep}} enough.",
+        "Here you are: {} Yours.",
+    ],
+)
+def test_an_object_is_found_in_an_answer_that_thinks_aloud(dialect: Dialect, text: str) -> None:
+    behave = says(dialect.good(text.replace("{}", '{"depth": 3}')))
+    assert ask(dialect, behave, WITH_SCHEMA).text == '{"depth": 3}'
+
+
+@dialects
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ('{"depth": 3} or {"depth": 4}', "several-objects"),
+        ('<think>{"depth": 3}', "thought-unfinished"),
+        ("<think></think>", "answer-empty"),
+    ],
+)
+def test_an_answer_of_two_objects_or_of_thoughts_alone_is_garbage(
+    dialect: Dialect, text: str, rule: str
+) -> None:
+    error = failure(dialect, says(dialect.good(text)), WITH_SCHEMA)
+    assert error.kind == "garbage"
+    assert str(error).startswith(f"the answer does not meet the schema: no JSON: rule '{rule}'")
+
+
+@dialects
 def test_a_question_that_is_no_text_is_not_sent(dialect: Dialect) -> None:
     request = Request(messages=(Message(role="user", text="\ud800"),))
     with serving(says(dialect.good())) as server:
