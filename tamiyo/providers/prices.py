@@ -98,7 +98,10 @@ def read_prices(own: Path | None = None) -> Prices:
 def _table(text: str, name: str) -> dict[str, dict[str, Price]]:
     try:
         lists = json.loads(text)["lists"]
-        return {_text(entry, "host").lower(): _models(entry) for entry in lists}
+        found: dict[str, dict[str, Price]] = {}
+        for entry in lists:
+            found.setdefault(_text(entry, "host").lower(), {}).update(_models(entry))
+        return found
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProviderSettingError(
             f"prices: {name} is no table of prices ({type(error).__name__}: {error}); expected a JSON object "

@@ -81,6 +81,16 @@ def test_ones_own_prices_come_first(tmp_path: Path) -> None:
     assert prices.price("api.openai.com", "gpt-5") is not None
 
 
+def test_two_lists_of_one_host_are_one(tmp_path: Path) -> None:
+    tiers = [{"from_prompt_tokens": 0, "prompt": 1, "completion": 3}]
+    lists = [
+        {"host": host, "as_of": "2026-01-02", "source": "me", "models": {model: tiers}}
+        for host, model in (("localhost:8000", "small"), ("LOCALHOST:8000", "large"))
+    ]
+    prices = read_prices(own_file(tmp_path, json.dumps({"lists": lists})))
+    assert all(prices.price("localhost:8000", model) is not None for model in ("small", "large"))
+
+
 @pytest.mark.parametrize(
     ("tiers", "said"),
     [
