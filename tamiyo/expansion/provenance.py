@@ -151,7 +151,7 @@ class Repository:
             made = "" if self.path.is_dir() else f"git init --bare {self.path} && "
             raise RepositoryError(
                 f"{self.path} holds no commit {commit[:SHORT_ID]}; expected it as the repository has it in "
-                f"which it was made; fetch it: `{made}{here}`"
+                f"which it was made; fetch it: `{made}{here}`, OTHER being that one's absolute path"
             )
         listed = self._run(["ls-tree", "-r", "-z", "--full-tree", commit]).split(b"\0")
         rows = [row.partition(b"\t") for row in listed if row]
