@@ -160,13 +160,17 @@ def _check_model_options(options: argparse.Namespace) -> None:
 
 
 def _is_file(text: str | None) -> bool:
-    return text is not None and Path(text).is_file()
+    try:
+        return text is not None and Path(text).is_file()
+    except OSError:  # a program is longer than a file's name may be
+        return False
 
 
 def _asked(options: argparse.Namespace, library: "Library | None") -> "tuple[Subject, Asked]":
     """Return what is expanded, and how."""
     from tamiyo.expansion.expanding import Asked
     from tamiyo.expansion.subjects import best_subject, subject_in_file, subject_of, target_for
+    from tamiyo.providers.addresses import read_address
 
     if library is None:
         subject = subject_in_file(Path(options.id))
@@ -181,8 +185,7 @@ def _asked(options: argparse.Namespace, library: "Library | None") -> "tuple[Sub
             name: getattr(options, name)
             for name in ("seed", "temperature", "answer_tokens", "timeout", "budget_usd", "budget_tokens")
         }
-        server = urlsplit(options.base_url or "")
-        settings["server"] = server.netloc.rpartition("@")[2]
+        settings["server"] = urlsplit(read_address(options.base_url).url).netloc if options.base_url else ""
     asked = Asked(
         target=target,
         max_parameters=options.max_parameters,
@@ -338,7 +341,11 @@ def _add_model_options(group: Any) -> None:
     group.add_argument("--prices", metavar="FILE", help="prices of your own, for models that have none here")
     group.add_argument("--knowledge", metavar="DIR", help="Markdown of your own, searched beside the cards")
     group.add_argument(
-        "--passages", type=int, metavar="N", help="so many in each prompt; 0 for none (default 6)"
+        "--passages",
+        type=_whole,
+        metavar="N",
+        help="so many of cards and notes in each prompt, before the nearest of the library; 0 for none of "
+        "either (default 6)",
     )
     group.add_argument("--seed", type=int, help="for providers that sample by one (default 0)")
     group.add_argument("--temperature", type=float, help="0 for the likeliest answers (default 0)")
@@ -351,7 +358,18 @@ def _add_model_options(group: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} came, expected at least 1")
+    return _at_least(1, text)
+
+
+def _whole(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} came, expected a whole number") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} came, expected at least {least}")
     return value

@@ -347,6 +347,11 @@ def test_answers_that_were_paid_for_before_a_kill_are_not_asked_again(
         (["--provider", "openai"], "no model is named"),
         (["--provider", "openai", "--model", "x"], "OPENAI_API_KEY"),
         (["ffff"], "no blueprint 'ffff'"),
+        (["LINEAR " * 60], "LINEAR LINEAR"),
+        (
+            ["--provider", "openai", "--model", "x", "--base-url", "http://[::1/v1"],
+            "base URL: Invalid IPv6 URL; expected one as http://localhost:8000/v1",
+        ),
         (["--out", "library"], "holds something else"),
         (["--max-parameters", "10"], "rule 'parameter-budget'"),
         (["POOL", "--target", "char_lm"], "rule 'not-causal'"),
@@ -364,6 +369,12 @@ def test_what_cannot_be_done_is_refused_in_a_line_and_leaves_nothing(
     assert done.err.count("\n") == 1
     assert records(library) == []
     assert {path.name for path in tmp_path.iterdir()} == {"POOL", "lib", "library"}
+
+
+def test_a_number_of_passages_below_none_is_refused(tamiyo: Run) -> None:
+    done = tamiyo("expand", "--provider", "openai", "--model", "x", "--passages", "-1")
+    assert done.status == 2
+    assert "argument --passages: -1 came, expected at least 0" in done.err
 
 
 def test_a_library_on_a_server_needs_a_folder_for_code(
