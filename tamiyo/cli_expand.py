@@ -55,8 +55,11 @@ def expand(options: argparse.Namespace) -> int:
     from tamiyo.sandbox.choosing import open_sandbox
 
     _check_model_options(options)
+    is_file = _is_file(options.id)
+    if is_file:
+        _check_library_options(options)
     with ExitStack() as stack:
-        library = None if _is_file(options.id) else stack.enter_context(options.opened(options))
+        library = None if is_file else stack.enter_context(options.opened(options))
         folder = None if library is None else code_folder(options.code, library)
         subject, asked = _asked(options, library)
         out = Path(options.out or OUT / f"{subject.blueprint.id[:_SHORT_ID]}-{asked.target}")
@@ -157,6 +160,17 @@ def _check_model_options(options: argparse.Namespace) -> None:
     for name, default in MODEL_OPTIONS.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
+
+
+def _check_library_options(options: argparse.Namespace) -> None:
+    """Refuse what has no effect on a program of no library."""
+    given = [name for name in ("library", "code") if getattr(options, name) is not None]
+    if given:
+        named = " and ".join(f"--{name}" for name in given)
+        raise ExpandCommandError(
+            f"{named} came with the file {options.id}, whose program is of no library and goes on no record; "
+            f"expected the id of a blueprint with it; leave {named} out, or give an id"
+        )
 
 
 def _is_file(text: str | None) -> bool:

@@ -354,7 +354,8 @@ def test_answers_that_were_paid_for_before_a_kill_are_not_asked_again(
         ),
         (["--out", "library"], "holds something else"),
         (["--max-parameters", "10"], "rule 'parameter-budget'"),
-        (["POOL", "--target", "char_lm"], "rule 'not-causal'"),
+        (["POOL"], "--library came with the file POOL, whose program is of no library"),
+        (["POOL", "--code", "code"], "--library and --code came with the file POOL"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_line_and_leaves_nothing(
@@ -369,6 +370,20 @@ def test_what_cannot_be_done_is_refused_in_a_line_and_leaves_nothing(
     assert done.err.count("\n") == 1
     assert records(library) == []
     assert {path.name for path in tmp_path.iterdir()} == {"POOL", "lib", "library"}
+
+
+def test_a_program_from_a_file_is_expanded_without_a_library(
+    tamiyo: Run, library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "POOL").write_text("POOL_MEAN")
+    assert main(["expand", "POOL", "--target", "char_lm"]) == 1
+    refused = capsys.readouterr().err
+    assert "rule 'not-causal'" in refused
+    assert refused.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"POOL", "lib"}
+    assert main(["expand", "POOL", "--out", "out"]) == 0
+    assert "not on record: its program is of no library" in capsys.readouterr().out
+    assert records(library) == []
 
 
 def test_a_number_of_passages_below_none_is_refused(tamiyo: Run) -> None:
