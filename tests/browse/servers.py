@@ -25,6 +25,9 @@ from tamiyo.api.app import create_app
 from tamiyo.api.server import listen, server_config
 from tamiyo.api.settings import BrowseSettings
 
+#: Seconds until an answer: a machine may be busy; what takes longer is broken.
+PATIENCE_S = 120.0
+
 TASKS = (
     TaskRecord(key="xor-a", name="xor", knobs={"num_train": 64}, chance=0.5, solved=0.95),
     TaskRecord(key="temporal-a", name="temporal", knobs={"steps": 16}, chance=0.5, solved=0.95),
@@ -178,8 +181,14 @@ def serving(app: FastAPI) -> Iterator[str]:
 @contextmanager
 def browsing(library: Path, **settings: Any) -> Iterator[httpx.Client]:
     """Serve a library; give a client whose paths are relative to the server's address."""
-    app = create_app(BrowseSettings(library=str(library), **settings))
-    with serving(app) as address, httpx.Client(base_url=address, timeout=60.0) as client:
+    with answering(create_app(BrowseSettings(library=str(library), **settings))) as client:
+        yield client
+
+
+@contextmanager
+def answering(app: FastAPI) -> Iterator[httpx.Client]:
+    """Serve an application; give a client whose paths are relative to its address."""
+    with serving(app) as address, httpx.Client(base_url=address, timeout=PATIENCE_S) as client:
         yield client
 
 

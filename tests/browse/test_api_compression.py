@@ -60,8 +60,7 @@ def test_each_part_can_be_read_before_the_next_is_there(library: Path) -> None:
     app.add_api_route("/parts", lambda: StreamingResponse(parts(), media_type="text/html"))
     reader, text = zlib.decompressobj(wbits=31), b""
     with (
-        servers.serving(app) as address,
-        httpx.Client(base_url=address, timeout=120) as client,
+        servers.answering(app) as client,
         client.stream("GET", "/parts", headers=GZIP) as answer,
     ):
         for part in answer.iter_raw():
@@ -93,7 +92,7 @@ def test_what_may_hold_a_secret_or_has_its_own_form_is_left_as_it_is(library: Pa
 
     app.add_api_route("/secret", secret)
     app.add_api_route("/open", lambda: Response(LONG, media_type="text/html"), methods=["GET", "POST"])
-    with servers.serving(app) as address, httpx.Client(base_url=address, timeout=120) as client:
+    with servers.answering(app) as client:
         assert raw(client, "/secret", **GZIP)[1] == LONG.encode()
         assert len(raw(client, "/open", **GZIP)[1]) < len(LONG) / 10
         assert "Content-Encoding" not in client.post("/open", headers=GZIP).headers

@@ -155,7 +155,7 @@ def test_what_nobody_foresaw_is_told_to_the_log_alone(
     def broken() -> None:
         raise RuntimeError("a secret of the server")
 
-    with servers.serving(app) as address, httpx.Client(base_url=address) as client:
+    with servers.answering(app) as client:
         answer = client.get("/api/v1/broken", headers={"X-Request-ID": "the-broken-one"})
     assert code(answer) == (500, "internal")
     assert "secret" not in answer.text
@@ -192,7 +192,7 @@ def test_a_query_that_takes_too_long_is_told_and_others_are_answered(library: Pa
         with app.state.context.library.store.reading() as connection:
             connection.exec_driver_sql(query).all()
 
-    with servers.serving(app) as address, httpx.Client(base_url=address, timeout=60) as client:
+    with servers.answering(app) as client:
         answer = client.get("/api/v1/endless")
         assert code(answer) == (503, "query-too-slow")
         assert answer.headers["Retry-After"] == "5"

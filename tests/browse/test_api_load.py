@@ -131,7 +131,7 @@ def test_two_hundred_readers_are_all_answered(library: Path) -> None:
     together = threading.Barrier(num)
 
     def read(number: int) -> int:
-        with httpx.Client(base_url=client.base_url, timeout=120) as own:
+        with httpx.Client(base_url=client.base_url, timeout=servers.PATIENCE_S) as own:
             together.wait()
             return own.get(paths[number % len(paths)]).status_code
 

@@ -180,7 +180,7 @@ def test_guessing_is_limited_by_address_and_by_name(library: Path, tmp_path: Pat
 
 def test_a_browser_signs_in_with_a_cookie_that_scripts_cannot_read(guarded: SimpleNamespace) -> None:
     wants = {"Accept": "text/html"}
-    with httpx.Client(base_url=guarded.client.base_url) as browser:
+    with httpx.Client(base_url=guarded.client.base_url, timeout=servers.PATIENCE_S) as browser:
         first = browser.get("/runs", headers=wants)
         assert (first.status_code, first.headers["Location"]) == (303, "/sign-in?next=/runs")
         page = browser.get("/sign-in?next=/runs", headers=wants).text

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tamiyo.cli import main
 
+get, post = (partial(verb, timeout=servers.PATIENCE_S) for verb in (httpx.get, httpx.post))
 ADDRESS = re.compile(r"https?://[^/ ]+/")
 
 
@@ -62,8 +64,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_it_prints_one_line_serves_and_ends_cleanly(library: Path) -> None:
     for sent in (signal.SIGTERM, signal.SIGINT):
         with started(library, "--jobs", 0) as (process, address):
-            assert httpx.get(f"{address}healthz").json() == {"status": "ok"}
-            assert "<html" in httpx.get(address).text
+            assert get(f"{address}healthz").json() == {"status": "ok"}
+            assert "<html" in get(address).text
             process.send_signal(sent)
             out, err = process.communicate(timeout=60)
             assert process.returncode == (0 if sent == signal.SIGTERM else 130)
@@ -79,7 +81,7 @@ def test_a_library_that_is_missing_or_empty_is_said_clearly(tmp_path: Path) -> N
     assert missing.stderr.count("\n") == 1
     empty = servers.write_library(tmp_path / "library.db", [])
     with started(empty) as (process, address):
-        assert httpx.get(f"{address}api/v1/blueprints").json()["total"] == 0
+        assert get(f"{address}api/v1/blueprints").json()["total"] == 0
         process.terminate()
         assert "it holds no blueprint yet" in process.communicate(timeout=60)[1]
 
@@ -103,11 +105,11 @@ def test_other_machines_are_let_in_by_tokens_alone(library: Path, tmp_path: Path
     made = run("token", "create", "ann", "--role", "reader", "--days", 3)
     secret = made.stdout.strip()
     with started(library, "--host", "0.0.0.0") as (_, address):
-        assert httpx.get(f"{address}api/v1/runs").status_code == 401
-        opened = httpx.post(f"{address}api/v1/token", json={"name": "ann", "secret": secret})
+        assert get(f"{address}api/v1/runs").status_code == 401
+        opened = post(f"{address}api/v1/token", json={"name": "ann", "secret": secret})
         session = {"Authorization": f"Bearer {opened.json()['session']}"}
-        assert httpx.get(f"{address}api/v1/runs", headers=session).status_code == 200
-        started_job = httpx.post(f"{address}api/v1/evaluations", headers=session, json={"programs": ["RELU"]})
+        assert get(f"{address}api/v1/runs", headers=session).status_code == 200
+        started_job = post(f"{address}api/v1/evaluations", headers=session, json={"programs": ["RELU"]})
         assert started_job.status_code == 403
 
 
@@ -149,16 +151,16 @@ def test_a_certificate_that_is_none_is_said_before_an_address(library: Path, tmp
 def test_this_machine_needs_no_token_unless_told_so(library: Path, tmp_path: Path) -> None:
     assert run("token", "create", "ann").returncode == 0
     with started(library) as (_, address):
-        assert httpx.get(f"{address}api/v1/runs").status_code == 200
+        assert get(f"{address}api/v1/runs").status_code == 200
     tokens = tmp_path / "config" / "tamiyo" / "tokens.json"
     with started(library, "--tokens", tokens) as (_, address):
-        assert httpx.get(f"{address}api/v1/runs").status_code == 401
+        assert get(f"{address}api/v1/runs").status_code == 401
 
 
 def test_requests_are_logged_where_one_says(library: Path, tmp_path: Path) -> None:
     log = tmp_path / "requests.log"
     with started(library, "--log", log, "--requests-per-minute", 3) as (process, address):
-        statuses = [httpx.get(f"{address}healthz").status_code for _ in range(6)]
+        statuses = [get(f"{address}healthz").status_code for _ in range(6)]
         assert statuses[:3] == [200] * 3
         assert 429 in statuses
         process.terminate()
@@ -175,7 +177,10 @@ def test_it_speaks_https_with_a_certificate(library: Path, tmp_path: Path) -> No
     secret = run("token", "create", "ann", "--tokens", tokens).stdout.strip()
     arguments = ("--certificate", certificate, "--key", key, "--tokens", tokens)
     trust = ssl.create_default_context(cafile=str(certificate))
-    with started(library, *arguments) as (_, address), httpx.Client(base_url=address, verify=trust) as client:
+    with (
+        started(library, *arguments) as (_, address),
+        httpx.Client(base_url=address, verify=trust, timeout=servers.PATIENCE_S) as client,
+    ):
         assert address.startswith("https://127.0.0.1:")
         entered = client.post("/sign-in", data={"name": "ann", "secret": secret})
         assert entered.status_code == 303

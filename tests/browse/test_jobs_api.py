@@ -159,7 +159,7 @@ def test_a_job_that_is_not_there_is_named(server):
 
 def test_a_full_queue_says_when_to_come_back(judged):
     app = create_app(BrowseSettings(library=str(judged[0])))
-    with servers.serving(app) as address, httpx.Client(base_url=address, timeout=60) as client:
+    with servers.answering(app) as client:
         runner = JobRunner(replace(job_settings(app), max_queued=1))
         app.state.jobs, started = runner, app.state.jobs
         with runner:
@@ -211,7 +211,7 @@ def test_a_server_that_ends_while_a_job_hangs_leaves_no_process(judged, tmp_path
     processes: list[int] = []
     try:
         assert started.stdout is not None
-        with started.stdout, httpx.Client(timeout=60) as client:
+        with started.stdout, httpx.Client(timeout=servers.PATIENCE_S) as client:
             url = started.stdout.readline().split(" at ")[1].split()[0]
             body = {"programs": ["GRU"], "tasks": ["hanging"], "seeds": [GOOD, BAD]}
             job = client.post(f"{url}api/v1/evaluations", json=body).json()

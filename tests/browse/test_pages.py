@@ -235,7 +235,7 @@ def test_a_page_whose_last_part_fails_says_so_and_ends(tmp_path: Path) -> None:
         return rendering.page_in_parts(request, "blueprint", **view)
 
     with servers.serving(app) as address:
-        text = httpx.get(f"{address}/failing").text
+        text = httpx.get(f"{address}/failing", timeout=servers.PATIENCE_S).text
     assert "They could not be found in time." in text
     assert text.rstrip().endswith("</html>")
 
@@ -248,7 +248,7 @@ def test_a_page_whose_first_part_fails_is_an_error_in_the_envelope(library: Path
         return rendering.page_in_parts(request, "blueprint")
 
     with servers.serving(app) as address:
-        answer = httpx.get(f"{address}/api/v1/failing", timeout=60)
+        answer = httpx.get(f"{address}/api/v1/failing", timeout=servers.PATIENCE_S)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
 
 
