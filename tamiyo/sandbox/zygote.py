@@ -47,9 +47,8 @@ def serve() -> None:
     os.umask(0o022)
     jobs, outcomes = _take_pipes()
     settings, programs = wire.receive(jobs)
-    if not settings[
-        "namespaces"
-    ]:  # a zygote that was lost on the same disk left the folders of its jobs there
+    if not settings["namespaces"]:
+        # A zygote that was lost on the same disk left the folders of its jobs there.
         settings["base"] = tempfile.mkdtemp(dir=settings["base"])
         os.chmod(settings["base"], 0o711)
     tempfile.tempdir = settings["base"]  # the only folder that can be written to
